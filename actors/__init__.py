@@ -1,0 +1,1 @@
+"""Ray actors: thin asynchronous shells over the stages of `spyhop`."""

@@ -1,0 +1,271 @@
+"""Carries a vessel's parcels over Ray: one call in flight an edge, retried until the other side has it.
+
+Ring two: asyncio and Ray calls, no trading. What is sent, in which order and after what is the vessel's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
+
+from actors.metrics import Meters
+from spyhop.clock import NS_PER_S, Clock
+from spyhop.engine.edges import Receipt
+from spyhop.engine.vessels import FeedVessel, RiskVessel, Vessel
+from spyhop.model.verdicts import EpochBegan
+from spyhop.storage.files import replace_durably
+
+log = logging.getLogger(__name__)
+
+LOST = (RayActorError, RayTaskError, WorkerCrashedError, OutOfMemoryError, GetTimeoutError, TimeoutError)
+"""An answer that did not come: the call may or may not have had its effect, so it is made again."""
+
+CALL_TIMEOUT_S = 20.0
+CHECKPOINT_EVERY_S = 1.0
+CHECKPOINT_EVERY_PARCELS = 64
+IDLE_S = 2.0
+BEAT_S = 0.1
+METRICS_EVERY_S = 1.0
+
+
+class Target(msgspec.Struct, frozen=True):
+    """The far end of an edge: an actor's handle and the name that the edge has there."""
+
+    handle: Any
+    edge: str
+
+
+class Health(msgspec.Struct, frozen=True):
+    """What an actor says of itself; `beat_age_s` is how long its loop has not turned."""
+
+    name: str
+    pid: int
+    beat_age_s: float
+    is_connected: bool
+    is_finished: bool
+    restarts: int
+    statistics: dict[str, float]
+
+
+class Pace(Protocol):
+    """When an event is due."""
+
+    def wait_s(self, ts: int, now: int) -> float:
+        """Return how many seconds remain at `now` until event time `ts` is due; negative when it is late."""
+        ...
+
+
+class Carrier:
+    """One actor's life: restore, connect, carry, checkpoint.
+
+    `build` makes the vessel; it runs inside the loop, never in a constructor, because a constructor that fails on a
+    restart is final in Ray.
+    """
+
+    def __init__(self, name: str, build: Callable[[], Vessel], checkpoint: Path, clock: Clock) -> None:
+        self.name = name
+        self._build, self._checkpoint, self._clock = build, checkpoint, clock
+        self.vessel: Vessel | None = None
+        self._targets: Mapping[str, Target] = {}
+        self.is_built, self._is_connected = asyncio.Event(), asyncio.Event()
+        self._stirred = asyncio.Event()
+        self._failures: asyncio.Queue[Exception] = asyncio.Queue()
+        self._beat = clock.monotonic_ns()
+        self._drain = False
+        self._statistics: dict[str, float] = {}
+        self._lag_s = 0.0
+        self.restarts = 0
+        self.trace: deque[tuple[str, int, bytes]] = deque(maxlen=65_536)
+        self.is_traced = False
+
+    async def run(self, pace: Pace | None = None) -> None:
+        """Live until cancelled; a feed waits until the event time of what it made is due."""
+        beating = asyncio.create_task(self._beating())
+        kept = self._counted()
+        await self._clock.sleep(self._back_off_s())
+        self.vessel = self._restored(kept)
+        self.is_built.set()
+        await self._is_connected.wait()
+        tasks = [beating, asyncio.create_task(self._checkpointing()), asyncio.create_task(self._metering())]
+        tasks.append(asyncio.create_task(self._failing()))
+        tasks += [asyncio.create_task(self._pump(edge)) for edge in self.vessel.outboxes]
+        if isinstance(self.vessel, FeedVessel):
+            tasks.append(asyncio.create_task(self._produce(self.vessel, pace)))
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
+
+    def _counted(self) -> bytes:
+        # counted before anything is built: what fails in building or restoring must be slowed down too
+        kept = b""
+        if self._checkpoint.exists():
+            restarts, kept = msgspec.msgpack.decode(self._checkpoint.read_bytes(), type=tuple[int, bytes])
+            self.restarts = restarts + 1
+        self._write(kept)
+        return kept
+
+    def _restored(self, kept: bytes) -> Vessel:
+        vessel = self._build()
+        if kept:
+            vessel.restore(kept)
+        self._save(vessel)
+        return vessel
+
+    def _back_off_s(self) -> float:
+        # Ray restarts at once and for ever; what crashes on every start must not take the machine with it
+        return min(5.0, 0.1 * max(0, self.restarts - 2))
+
+    def connect(self, targets: Mapping[str, Target]) -> None:
+        """Take the far ends of all edges; the conductor does so again after each restart."""
+        self._targets = targets
+        self._is_connected.set()
+
+    def begin_epoch(self, committed: int) -> None:
+        """Fence a supervisor's former life off, from its `committed`-th entry on."""
+        # the conductor asks again when an answer was late; a life has one epoch
+        if isinstance(self.vessel, RiskVessel) and not self._is_connected.is_set():
+            self.vessel.node.begin_epochs([EpochBegan(ts=0, epoch=self.restarts + 1, at_seq=committed)])
+
+    def drain(self) -> None:
+        """End a feed where it is."""
+        self._drain = True
+        self._stir()
+
+    async def receive(self, edge: str, number: int, data: bytes) -> Receipt:
+        """Take a parcel; a sender far ahead of slower ones is made to wait a little first."""
+        # a node that cannot send yet takes nothing either: a restarted supervisor must know its epoch first
+        await self._is_connected.wait()
+        await self.is_built.wait()
+        assert self.vessel is not None
+        for _ in range(50):
+            if not self.vessel.is_ahead(edge):
+                break
+            await asyncio.sleep(0.02)
+        else:
+            return self.vessel.receipt(edge)
+        if self.is_traced:
+            self.trace.append((edge, self._clock.monotonic_ns(), data))
+        try:
+            receipt = self.vessel.receive(edge, number, data)
+            if self.vessel.since_checkpoint >= CHECKPOINT_EVERY_PARCELS:
+                self._save(self.vessel)
+                receipt = self.vessel.receipt(edge)
+        except Exception as error:
+            # half of the parcel may have had its effect, and its repeat would be ignored: only a new life is clean
+            self._failures.put_nowait(error)
+            raise
+        self._stir()
+        return receipt
+
+    async def _failing(self) -> None:
+        raise await self._failures.get()
+
+    def _stir(self) -> None:
+        self._stirred.set()
+        self._stirred = asyncio.Event()
+
+    async def _pump(self, edge: str) -> None:
+        assert self.vessel is not None
+        target, back_off = self._targets[edge], 0.05
+        while True:
+            stirred = self._stirred
+            parcel = self.vessel.next_parcel(edge)
+            if parcel is None:
+                outbox = self.vessel.outboxes[edge]
+                if not await _within(stirred, IDLE_S) and outbox.is_sent:
+                    # a receiver that came back older cannot ask for what it had: offer what is not durable there
+                    outbox.cursor = outbox.first
+                continue
+            number, data = parcel
+            if self.is_traced:
+                self.trace.append((f">{edge}", self._clock.monotonic_ns(), data))
+            try:
+                answer = target.handle.receive.remote(target.edge, number, data)
+                receipt = await asyncio.wait_for(answer, CALL_TIMEOUT_S)
+            except LOST as error:
+                log.warning("%s: edge %s to be tried again: %s", self.name, edge, type(error).__name__)
+                self.vessel.outboxes[edge].cursor = self.vessel.outboxes[edge].first
+                await asyncio.sleep(back_off)
+                back_off = min(2.0, back_off * 2)
+                continue
+            back_off = 0.05
+            self.vessel.outboxes[edge].acknowledge(receipt)
+            if receipt.wanted != number + 1:
+                await asyncio.sleep(0.02)
+            self._stir()
+
+    async def _produce(self, vessel: FeedVessel, pace: Pace | None) -> None:
+        while not vessel.node.is_finished:
+            stirred = self._stirred
+            if vessel.is_congested:
+                await _within(stirred, IDLE_S)
+                continue
+            output = vessel.produce(drain=self._drain)
+            self._stir()
+            if pace is not None and len(output.events) and not output.is_finished:
+                await self._due(pace, int(output.events["ts_recv"][-1]))
+            await asyncio.sleep(0)
+        await asyncio.Event().wait()
+
+    async def _due(self, pace: Pace, ts: int) -> None:
+        wait = pace.wait_s(ts, self._clock.now_ns())
+        self._lag_s = max(0.0, -wait)
+        while not self._drain and wait > 0:
+            await asyncio.sleep(min(wait, 0.1))
+            wait = pace.wait_s(ts, self._clock.now_ns())
+
+    async def _checkpointing(self) -> None:
+        assert self.vessel is not None
+        while True:
+            await asyncio.sleep(CHECKPOINT_EVERY_S)
+            if self.vessel.since_checkpoint:
+                self._save(self.vessel)
+
+    def _save(self, vessel: Vessel) -> None:
+        self._write(vessel.checkpoint())
+        vessel.checkpointed()
+
+    def _write(self, kept: bytes) -> None:
+        replace_durably(self._checkpoint, msgspec.msgpack.encode((self.restarts, kept)))
+
+    async def _beating(self) -> None:
+        while True:
+            self._beat = self._clock.monotonic_ns()
+            await asyncio.sleep(BEAT_S)
+
+    async def _metering(self) -> None:
+        meters = Meters(self.name)
+        while True:
+            await asyncio.sleep(METRICS_EVERY_S)
+            assert self.vessel is not None
+            self._statistics = {"lag_s": self._lag_s, "restarts": float(self.restarts), **self.vessel.statistics()}
+            meters.publish(self._statistics)
+
+    def health(self) -> Health:
+        """Answer from the control group's thread: reads scalars only."""
+        vessel = self.vessel
+        return Health(
+            self.name,
+            os.getpid(),
+            (self._clock.monotonic_ns() - self._beat) / NS_PER_S,
+            self._is_connected.is_set(),
+            vessel is not None and vessel.is_finished,
+            self.restarts,
+            self._statistics,
+        )
+
+
+async def _within(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True

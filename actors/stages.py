@@ -1,0 +1,95 @@
+"""The actors of a session's stages. Each holds a vessel and a carrier; every method is one expression.
+
+`__init__` only stores its arguments and starts the life of the carrier: an exception there on a restart would be
+final in Ray. If that life ends in an error, the process leaves, and Ray starts a clean one that restores itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import ray
+
+from actors.carrier import Carrier, Health, Pace, Target
+from spyhop.clock import WallClock
+from spyhop.engine.edges import Receipt
+from spyhop.engine.vessels import RECORDS, Vessel
+
+log = logging.getLogger(__name__)
+
+EXIT_FAILED = 70
+
+
+class StageActor:
+    """What all four have in common: a name, a vessel to build, a place for its checkpoint."""
+
+    def __init__(self, name: str, build: Callable[[], Vessel], checkpoint: Path, pace: Pace | None = None) -> None:
+        self._name = name
+        self._carrier = Carrier(name, build, checkpoint, WallClock())
+        self._life = asyncio.get_running_loop().create_task(self._carrier.run(pace))
+        self._life.add_done_callback(leave_on_failure)
+
+    def __repr__(self) -> str:
+        return self._name
+
+    async def receive(self, edge: str, number: int, data: bytes) -> Receipt:
+        """Take a parcel; the answer says what is wanted next and what need not be kept any more."""
+        return await self._carrier.receive(edge, number, data)
+
+    async def connect(self, targets: Mapping[str, Target]) -> None:
+        """Take the far ends of the edges."""
+        self._carrier.connect(targets)
+
+    async def drain(self) -> None:
+        """End the feed where it is."""
+        self._carrier.drain()
+
+    async def set_traced(self, is_traced: bool) -> None:
+        """Start or stop keeping times of parcels, for the latency benchmark."""
+        self._carrier.is_traced = is_traced
+
+    async def trace(self) -> list[tuple[str, int, bytes]]:
+        """Return (edge, monotonic nanoseconds, parcel) of what passed; `>` marks what was sent."""
+        return list(self._carrier.trace)
+
+    @ray.method(concurrency_group="control")
+    async def health(self) -> Health:
+        """Answer from the control group's own thread, also while the loop is blocked."""
+        return self._carrier.health()
+
+
+class FeedActor(StageActor):
+    """One instrument: its source, book, bars, the fifteen detectors and its tape."""
+
+
+class EnsembleActor(StageActor):
+    """The decision stage: twenty-three strategies, the filter, intents."""
+
+
+class RiskSupervisor(StageActor):
+    """The risk stage: the only maker of approvals; each restart begins a new fencing epoch."""
+
+    async def connect(self, targets: Mapping[str, Target]) -> None:
+        """Take the far ends; after a restart, first begin an epoch behind the last verdict that was kept."""
+        await self._carrier.is_built.wait()
+        if self._carrier.restarts:
+            committed = await targets[RECORDS].handle.committed.remote("risk")
+            self._carrier.begin_epoch(committed)
+        self._carrier.connect(targets)
+
+
+class ExecutorActor(StageActor):
+    """The order stage of one venue account, with its gateway."""
+
+
+def leave_on_failure(life: asyncio.Task[None]) -> None:
+    """Leave the process if its life ended in an error, so that Ray starts a clean one."""
+    error = None if life.cancelled() else life.exception()
+    if error is None:
+        return
+    log.error("actor leaves: %s", error, exc_info=error)
+    os._exit(EXIT_FAILED)

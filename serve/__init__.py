@@ -1,0 +1,1 @@
+"""Ray Serve deployments of inference; empty until the model issue fills it."""

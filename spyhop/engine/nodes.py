@@ -1,0 +1,397 @@
+"""The four nodes of a session: a stage each, with its inputs merged by event time.
+
+    FeedNode ──rows──▶ DecisionNode ──intents──▶ RiskNode ──approved──▶ OrderNode ──facts──▶ Decision, Risk, records
+        └───────────────────────tape (a simulated venue needs ticks)──────▲
+
+At one instant T the order is: row, intent, approval, events of the tape, facts. So a decision at T knows the facts
+with ts < T and no later one, whatever the timing of processes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+
+from spyhop.engine.streams import END_OF_TIME, ArrayStreams, MessageStream
+from spyhop.model import rows as rows_model
+from spyhop.model import tape
+from spyhop.model.decisions import Decision, Intent
+from spyhop.model.entries import Entry, Recorded
+from spyhop.model.orders import Fact
+from spyhop.model.rows import ROW, RowFlag, Rows
+from spyhop.model.tape import Events, Kind, Status
+from spyhop.model.verdicts import Approved, EpochBegan, Verdict
+from spyhop.ports import Feed, Stage
+
+_FACTS = msgspec.msgpack.Decoder(list[Fact])
+_INTENTS = msgspec.msgpack.Decoder(list[Intent])
+_APPROVED = msgspec.msgpack.Decoder(list[Approved])
+
+
+class Detecting(Stage, Protocol):
+    """What a FeedNode asks of its stage."""
+
+    def on(self, events: Events) -> Rows: ...
+
+
+class DecisionOutputLike(Protocol):
+    """What a decision stage answers to a row."""
+
+    @property
+    def probabilities(self) -> np.ndarray[Any, Any]: ...
+    @property
+    def decision(self) -> Decision | None: ...
+    @property
+    def intent(self) -> Intent | None: ...
+
+
+class Deciding(Stage, Protocol):
+    """What a DecisionNode asks of its stage."""
+
+    def on_row(self, row: np.void) -> DecisionOutputLike: ...
+    def on_fact(self, fact: Fact) -> None: ...
+
+
+class Judging(Stage, Protocol):
+    """What a RiskNode asks of its stage."""
+
+    def on_intent(self, intent: Intent) -> Verdict: ...
+    def on_fact(self, fact: Fact) -> None: ...
+    def begin_epoch(self, epoch: int) -> None: ...
+
+
+class Ordering(Stage, Protocol):
+    """What an OrderNode asks of its stage."""
+
+    def on_approved(self, approved: Approved) -> list[Fact]: ...
+    def advance(self, events: Events, until: int) -> list[Fact]: ...
+
+
+class FeedOutput(msgspec.Struct, frozen=True):
+    """What one step of a feed yields; both watermarks are promises about everything still to come."""
+
+    events: Events
+    rows: Rows
+    tape_watermark: int
+    row_watermark: int
+    is_finished: bool
+
+
+class FeedNode:
+    """One instrument: its source, the market fold and the fifteen detectors.
+
+    `span_ns` ends the session that long after `start_ns` (or after the first event); 0 means at the end of the source.
+    """
+
+    def __init__(
+        self, name: str, instrument: int, feed: Feed, stage: Detecting, start_ns: int = 0, span_ns: int = 0
+    ) -> None:
+        self.name, self.instrument = name, instrument
+        self._feed, self._stage = feed, stage
+        self._start, self._span = start_ns, span_ns
+        self._last = 0
+        self.num_events = 0
+        self.is_finished = False
+
+    @property
+    def ts(self) -> int:
+        """Return the time of the last event, 0 before any."""
+        return self._last
+
+    def step(self) -> FeedOutput:
+        """Take the next batch of the source; at its end, or that of the span, close the tape with SESSION_END."""
+        batch = self._feed.next_batch()
+        if batch is None:
+            return self.finish()
+        if len(batch) and self._span:
+            self._start = self._start or int(batch["ts_recv"][0])
+            cut = int(np.searchsorted(batch["ts_recv"], self._start + self._span, side="left"))
+            if cut < len(batch):
+                head = self._fold(batch[:cut])
+                tail = self.finish()
+                return FeedOutput(
+                    tape.joined([head.events, tail.events]),
+                    np.concatenate([head.rows, tail.rows]),
+                    tail.tape_watermark,
+                    tail.row_watermark,
+                    tail.is_finished,
+                )
+        return self._fold(batch)
+
+    def finish(self) -> FeedOutput:
+        """End the tape here with a SESSION_END event, one nanosecond after the last."""
+        if self.is_finished:
+            return FeedOutput(tape.empty(), rows_model.empty(), END_OF_TIME, END_OF_TIME, is_finished=True)
+        return self._fold(tape.event(Kind.STATUS, self._last + 1, aux=Status.SESSION_END, instrument=self.instrument))
+
+    def _fold(self, events: Events) -> FeedOutput:
+        if not len(events):
+            return FeedOutput(events, rows_model.empty(), self._last, self._row_watermark(), is_finished=False)
+        self._last = int(events["ts_recv"][-1])
+        self.num_events += len(events)
+        rows = self._stage.on(events)
+        # a recorded session ends its tape itself
+        self.is_finished = bool(events["kind"][-1] == Kind.STATUS and events["aux"][-1] == Status.SESSION_END)
+        if self.is_finished:
+            return FeedOutput(events, rows, END_OF_TIME, END_OF_TIME, is_finished=True)
+        return FeedOutput(events, rows, self._last, self._row_watermark(), is_finished=False)
+
+    # every row up to the last event has been handed out; the next one stands at the next whole second
+    def _row_watermark(self) -> int:
+        return self._last + 1 if self._last else 0
+
+    def snapshot(self) -> bytes:
+        return msgspec.msgpack.encode(
+            (
+                self._feed.snapshot(),
+                self._stage.snapshot(),
+                self._start,
+                self._last,
+                self.num_events,
+                self.is_finished,
+            )
+        )
+
+    def restore(self, snapshot: bytes) -> None:
+        feed, stage, self._start, self._last, self.num_events, self.is_finished = msgspec.msgpack.decode(
+            snapshot, type=tuple[bytes, bytes, int, int, int, bool]
+        )
+        self._feed.restore(feed)
+        self._stage.restore(stage)
+
+    def statistics(self) -> dict[str, float]:
+        return {"events": float(self.num_events), "ts": float(self._last), **self._stage.statistics()}
+
+
+class DecisionOutput(msgspec.Struct, frozen=True):
+    """What one step of the decision node yields; `probabilities` has a line of 23 for each of `rows`."""
+
+    rows: Rows
+    probabilities: np.ndarray[Any, Any]
+    intents: list[Intent]
+    entries: list[Entry]
+    watermark: int
+
+
+class DecisionNode:
+    """Rows of all feeds and facts in; decisions and intents out."""
+
+    def __init__(self, stage: Deciding, feeds: Sequence[str]) -> None:
+        self._stage = stage
+        self.rows = ArrayStreams.of_rows(feeds)
+        self.facts: MessageStream[Fact] = MessageStream("facts")
+        self._waiting: deque[np.void] = deque()
+        self._seq = 0
+
+    def step(self) -> DecisionOutput:
+        """Judge every row that its inputs allow."""
+        self._waiting.extend(self.rows.take_before(self.rows.watermark))
+        done: list[np.void] = []
+        probabilities: list[np.ndarray[Any, Any]] = []
+        intents: list[Intent] = []
+        entries: list[Entry] = []
+        while self._waiting:
+            row = self._waiting[0]
+            ts = int(row["ts"])
+            if int(row["flags"]) & (RowFlag.ANALYSIS | RowFlag.SHARP | RowFlag.END):
+                # only where something is decided does the node wait for what its earlier decisions led to
+                if self.facts.watermark < ts:
+                    break
+                for fact in self.facts.take_before(ts):
+                    self._stage.on_fact(fact)
+            self._waiting.popleft()
+            output = self._stage.on_row(row)
+            done.append(row)
+            probabilities.append(output.probabilities)
+            if output.decision is not None:
+                entries.append(self._entry(output.decision))
+            if output.intent is not None:
+                entries.append(self._entry(output.intent))
+                intents.append(output.intent)
+        watermark = int(self._waiting[0]["ts"]) if self._waiting else self.rows.watermark
+        if watermark == END_OF_TIME:
+            for fact in self.facts.take_before(self.facts.watermark):
+                self._stage.on_fact(fact)
+        return DecisionOutput(
+            np.array(done, ROW) if done else rows_model.empty(),
+            np.array(probabilities) if probabilities else np.zeros((0, 0)),
+            intents,
+            entries,
+            watermark,
+        )
+
+    def _entry(self, message: Recorded) -> Entry:
+        self._seq += 1
+        return Entry(message.ts, "decision", self._seq - 1, message)
+
+    def snapshot(self) -> bytes:
+        waiting = np.array(self._waiting, ROW) if self._waiting else rows_model.empty()
+        return msgspec.msgpack.encode(
+            (
+                self._stage.snapshot(),
+                self.rows.snapshot(),
+                waiting.tobytes(),
+                msgspec.msgpack.encode(self.facts.pending()),
+                self.facts.watermark,
+                self._seq,
+            )
+        )
+
+    def restore(self, snapshot: bytes) -> None:
+        stage, rows, waiting, facts, watermark, self._seq = msgspec.msgpack.decode(
+            snapshot, type=tuple[bytes, bytes, bytes, bytes, int, int]
+        )
+        self._stage.restore(stage)
+        self.rows.restore(rows)
+        self._waiting = deque(np.frombuffer(waiting, ROW).copy())
+        self.facts.restore(_FACTS.decode(facts), watermark)
+
+    def statistics(self) -> dict[str, float]:
+        return {"mailbox": float(len(self._waiting) + self.rows.buffered), **self._stage.statistics()}
+
+
+class RiskOutput(msgspec.Struct, frozen=True):
+    """What one step of the risk node yields. The entries are committed before `approved` leaves."""
+
+    approved: list[Approved]
+    entries: list[Entry]
+    watermark: int
+
+
+class RiskNode:
+    """Intents and facts in; verdicts out. The only maker of `Approved`."""
+
+    def __init__(self, stage: Judging) -> None:
+        self._stage = stage
+        self.intents: MessageStream[Intent] = MessageStream("intents")
+        self.facts: MessageStream[Fact] = MessageStream("facts")
+        self.seq = 0
+        self._epochs: list[EpochBegan] = []
+
+    def begin_epochs(self, epochs: Sequence[EpochBegan]) -> None:
+        """Let fencing epochs begin at the entries they name (a restart's own, or those of a journal)."""
+        self._epochs = sorted([*self._epochs, *epochs], key=lambda began: began.at_seq)
+
+    def step(self) -> RiskOutput:
+        """Judge every intent for which all earlier facts are known."""
+        approved: list[Approved] = []
+        entries: list[Entry] = []
+        while (head := self.intents.peek()) is not None and self.facts.watermark >= head.ts:
+            for fact in self.facts.take_before(head.ts):
+                self._stage.on_fact(fact)
+            self._open_epochs(head.ts, entries)
+            verdict = self._stage.on_intent(self.intents.pop())
+            entries.append(self._entry(verdict))
+            if isinstance(verdict, Approved):
+                approved.append(verdict)
+        head = self.intents.peek()
+        watermark = head.ts if head is not None else self.intents.watermark
+        if watermark == END_OF_TIME:
+            for fact in self.facts.take_before(self.facts.watermark):
+                self._stage.on_fact(fact)
+        return RiskOutput(approved, entries, watermark)
+
+    def _open_epochs(self, ts: int, entries: list[Entry]) -> None:
+        while self._epochs and self._epochs[0].at_seq <= self.seq:
+            began = msgspec.structs.replace(self._epochs.pop(0), ts=ts)
+            self._stage.begin_epoch(began.epoch)
+            entries.append(self._entry(began))
+
+    def _entry(self, message: Recorded) -> Entry:
+        self.seq += 1
+        return Entry(message.ts, "risk", self.seq - 1, message)
+
+    def snapshot(self) -> bytes:
+        return msgspec.msgpack.encode(
+            (
+                self._stage.snapshot(),
+                msgspec.msgpack.encode(self.intents.pending()),
+                self.intents.watermark,
+                msgspec.msgpack.encode(self.facts.pending()),
+                self.facts.watermark,
+                self.seq,
+            )
+        )
+
+    def restore(self, snapshot: bytes) -> None:
+        stage, intents, intents_mark, facts, facts_mark, self.seq = msgspec.msgpack.decode(
+            snapshot, type=tuple[bytes, bytes, int, bytes, int, int]
+        )
+        self._stage.restore(stage)
+        self.intents.restore(_INTENTS.decode(intents), intents_mark)
+        self.facts.restore(_FACTS.decode(facts), facts_mark)
+
+    def statistics(self) -> dict[str, float]:
+        return {"mailbox": float(len(self.intents)), **self._stage.statistics()}
+
+
+class OrderOutput(msgspec.Struct, frozen=True):
+    """What one step of the order node yields. The entries are committed before `facts` are acted on."""
+
+    facts: list[Fact]
+    entries: list[Entry]
+    watermark: int
+
+
+class OrderNode:
+    """Approvals and the tape in; facts out."""
+
+    def __init__(self, stage: Ordering, feeds: Sequence[str]) -> None:
+        self._stage = stage
+        self.tape = ArrayStreams.of_events(feeds)
+        self.approved: MessageStream[Approved] = MessageStream("approved")
+        self.watermark = 0
+        self._held: list[Fact] = []
+        self._seq = 0
+
+    def step(self) -> OrderOutput:
+        """Advance to where neither an approval nor an event can still be missing."""
+        limit = min(self.approved.watermark, self.tape.watermark)
+        if limit <= self.watermark:
+            return OrderOutput([], [], self.watermark)
+        facts, self._held, self.watermark = self._held, [], limit
+        events = self.tape.take_before(limit)
+        for approved in self.approved.take_before(limit):
+            cut = int(np.searchsorted(events["ts_recv"], approved.ts, side="left"))
+            facts += self._stage.advance(events[:cut], approved.ts)
+            events = events[cut:]
+            facts += self._stage.on_approved(approved)
+        facts += self._stage.advance(events, limit)
+        # what we hear of later than `limit` is not a fact yet: the promise of the watermark covers ts < limit only
+        released = [fact for fact in facts if fact.ts < limit]
+        self._held = [fact for fact in facts if fact.ts >= limit]
+        entries = [self._entry(fact) for fact in released]
+        return OrderOutput(released, entries, self.watermark)
+
+    def _entry(self, message: Recorded) -> Entry:
+        self._seq += 1
+        return Entry(message.ts, "order", self._seq - 1, message)
+
+    def snapshot(self) -> bytes:
+        return msgspec.msgpack.encode(
+            (
+                self._stage.snapshot(),
+                self.tape.snapshot(),
+                msgspec.msgpack.encode(self.approved.pending()),
+                self.approved.watermark,
+                self.watermark,
+                msgspec.msgpack.encode(self._held),
+                self._seq,
+            )
+        )
+
+    def restore(self, snapshot: bytes) -> None:
+        stage, events, approved, mark, self.watermark, held, self._seq = msgspec.msgpack.decode(
+            snapshot, type=tuple[bytes, bytes, bytes, int, int, bytes, int]
+        )
+        self._stage.restore(stage)
+        self.tape.restore(events)
+        self.approved.restore(_APPROVED.decode(approved), mark)
+        self._held = _FACTS.decode(held)
+
+    def statistics(self) -> dict[str, float]:
+        return {"mailbox": float(self.tape.buffered), **self._stage.statistics()}

@@ -1,0 +1,95 @@
+"""All nodes in one process, joined by function call: the reference that every other runner must equal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from spyhop.engine.nodes import DecisionNode, FeedNode, FeedOutput, OrderNode, RiskNode
+from spyhop.model.entries import Entry
+from spyhop.ports import RecordKeeper, TapeKeeper
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far a session is, for a person."""
+
+    ts: int
+    num_events: int
+    num_finished: int
+    num_feeds: int
+
+
+class Pipeline:
+    """One session: feeds, a decision, a risk and an order node, and who keeps what they say."""
+
+    def __init__(
+        self,
+        feeds: Sequence[FeedNode],
+        decision: DecisionNode,
+        risk: RiskNode,
+        order: OrderNode,
+        tapes: TapeKeeper,
+        records: RecordKeeper,
+    ) -> None:
+        self.feeds, self.decision, self.risk, self.order = feeds, decision, risk, order
+        self._tapes, self._records = tapes, records
+        self._marks = (0, 0, 0)
+
+    def run(
+        self,
+        pace: Callable[[int], None] = lambda ts: None,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+        should_drain: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Run to the end of every feed and until nothing is in flight.
+
+        `pace(ts)` may wait until event time `ts` is due; once `should_drain()` says so, the feeds end where they are.
+        """
+        while unfinished := [feed for feed in self.feeds if not feed.is_finished]:
+            # the feed that is furthest behind: the others' events wait for its watermark anyway
+            feed = min(unfinished, key=lambda node: self.order.tape.watermarks[node.name])
+            output = feed.finish() if should_drain() else feed.step()
+            if len(output.events):
+                pace(int(output.events["ts_recv"][-1]))
+            self.deliver(feed.name, output)
+            on_progress(self.progress())
+
+    def deliver(self, feed: str, output: FeedOutput) -> None:
+        """Hand a feed's output on and let everything that follows from it happen."""
+        self._tapes.append(feed, output.events)
+        self.decision.rows.put(feed, output.rows, output.row_watermark)
+        self.order.tape.put(feed, output.events, output.tape_watermark)
+        while self._settle():
+            pass
+
+    def _settle(self) -> bool:
+        decided = self.decision.step()
+        if len(decided.rows):
+            self._records.rows(decided.rows, decided.probabilities)
+        self._keep(decided.entries)
+        self.risk.intents.put(decided.intents, decided.watermark)
+        judged = self.risk.step()
+        self._keep(judged.entries)
+        self.order.approved.put(judged.approved, judged.watermark)
+        ordered = self.order.step()
+        self._keep(ordered.entries)
+        self.decision.facts.put(ordered.facts, ordered.watermark)
+        self.risk.facts.put(ordered.facts, ordered.watermark)
+        marks, self._marks = self._marks, (decided.watermark, judged.watermark, ordered.watermark)
+        return marks != self._marks
+
+    def _keep(self, entries: Sequence[Entry]) -> None:
+        if entries:
+            # what a decision was made from is on the disk before what follows from it leaves
+            self._tapes.flush()
+            self._records.append(entries)
+
+    def progress(self) -> Progress:
+        """Return how far the session is."""
+        return Progress(
+            max((feed.ts for feed in self.feeds), default=0),
+            sum(feed.num_events for feed in self.feeds),
+            sum(feed.is_finished for feed in self.feeds),
+            len(self.feeds),
+        )

@@ -1,0 +1,274 @@
+"""Vessels: a node with numbered edges and a checkpoint, so that it can be killed anywhere and go on.
+
+Pure: a vessel is told what arrived and asked what to send; who carries it (a Ray call, a test) is not its business.
+Parcels to other nodes wait until the records made before them are durable: an order never leaves before its intent
+and verdict are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from spyhop.engine.edges import Inlet, Outbox, Receipt
+from spyhop.engine.nodes import DecisionNode, FeedNode, FeedOutput, OrderNode, RiskNode
+from spyhop.engine.streams import END_OF_TIME
+from spyhop.errors import StateError
+from spyhop.model.decisions import STRATEGIES, Intent
+from spyhop.model.entries import Entry
+from spyhop.model.orders import Fact
+from spyhop.model.rows import ROW, RowFlag, Rows
+from spyhop.model.tape import EVENT
+from spyhop.model.verdicts import Approved
+
+T = TypeVar("T")
+
+RECORDS = "records"
+
+MAX_ROWS_AHEAD = 4_096
+MAX_EVENTS_AHEAD = 1_000_000
+"""How much one feed may run ahead of the slowest before its parcels are made to wait."""
+
+
+class Records(msgspec.Struct, frozen=True):
+    """What goes to the ledger: entries, and judged rows with their probabilities (as bytes of their arrays)."""
+
+    entries: list[Entry] = []
+    rows: bytes = b""
+    probabilities: bytes = b""
+
+    def arrays(self) -> tuple[Rows, npt.NDArray[np.float64]]:
+        """Return rows (n,) of ROW and probabilities (n, 23)."""
+        rows = np.frombuffer(self.rows, ROW)
+        return rows, np.frombuffer(self.probabilities, np.float64).reshape(len(rows), len(STRATEGIES))
+
+
+class Messages(msgspec.Struct, frozen=True):
+    """A parcel between nodes: encoded messages or the bytes of an array, and the sender's watermark."""
+
+    watermark: int
+    payload: bytes
+
+
+class Parcel(msgspec.Struct, frozen=True):
+    """Something to send, once `after` record parcels are durable."""
+
+    data: bytes
+    after: int = 0
+
+
+class _Kept(msgspec.Struct):
+    node: bytes
+    inlets: dict[str, int]
+    outboxes: dict[str, tuple[int, list[Parcel]]]
+    marks: dict[str, int]
+
+
+class Recoverable(Protocol):
+    """State with a snapshot, and numbers about it."""
+
+    def snapshot(self) -> bytes: ...
+    def restore(self, snapshot: bytes) -> None: ...
+    def statistics(self) -> dict[str, float]: ...
+
+
+_encode = msgspec.msgpack.encode
+_MESSAGES = msgspec.msgpack.Decoder(Messages)
+_FACTS = msgspec.msgpack.Decoder(list[Fact])
+_INTENTS = msgspec.msgpack.Decoder(list[Intent])
+_APPROVED = msgspec.msgpack.Decoder(list[Approved])
+RECORDS_DECODER = msgspec.msgpack.Decoder(Records)
+
+
+class Vessel:
+    """The part that is the same for every node."""
+
+    def __init__(self, node: Recoverable, inlets: Sequence[str], outlets: Sequence[str]) -> None:
+        self._node = node
+        self._inlets = {edge: Inlet() for edge in inlets}
+        self.outboxes: dict[str, Outbox[Parcel]] = {edge: Outbox() for edge in outlets}
+        self._marks = dict.fromkeys(outlets, 0)  # last watermark promised on each edge
+        self.since_checkpoint = 0
+
+    def receive(self, edge: str, number: int, data: bytes) -> Receipt:
+        """Take a parcel unless it is a repeat or too early; return what is wanted and what is durable."""
+        inlet = self._inlets[edge]
+        if inlet.accepts(number):
+            self._apply(edge, _MESSAGES.decode(data))
+            self.since_checkpoint += 1
+        return inlet.receipt
+
+    def receipt(self, edge: str) -> Receipt:
+        """Return what is wanted next on `edge` and what is durable."""
+        return self._inlets[edge].receipt
+
+    def is_ahead(self, edge: str) -> bool:
+        """Say whether the sender on `edge` should wait for slower ones: its messages could only be stored."""
+        return False
+
+    def _apply(self, edge: str, messages: Messages) -> None:
+        raise StateError(f"{type(self).__name__} has no edge {edge} of {messages.watermark}")
+
+    def next_parcel(self, edge: str) -> tuple[int, bytes] | None:
+        """Return the parcel to send on `edge` now, with its number, or None while there is none or it must wait."""
+        unsent = self.outboxes[edge].unsent()
+        if unsent is None:
+            return None
+        number, parcel = unsent
+        records = self.outboxes.get(RECORDS)
+        if records is not None and edge != RECORDS and records.first < parcel.after:
+            return None
+        return number, parcel.data
+
+    @property
+    def is_congested(self) -> bool:
+        """Say whether some edge holds as much as it may."""
+        return any(outbox.is_full for outbox in self.outboxes.values())
+
+    @property
+    def is_finished(self) -> bool:
+        """Say whether every edge has promised the end of time and been sent."""
+        promised = all(mark == END_OF_TIME for edge, mark in self._marks.items() if edge != RECORDS)
+        return promised and all(outbox.is_sent for outbox in self.outboxes.values())
+
+    def _send(self, edge: str, messages: Messages) -> None:
+        if messages.watermark == self._marks[edge] and not messages.payload:
+            return
+        self._marks[edge] = messages.watermark
+        records = self.outboxes.get(RECORDS)
+        self.outboxes[edge].put(Parcel(_encode(messages), records.next if records is not None else 0))
+
+    def _record(self, records: Records) -> None:
+        if records.entries or records.rows:
+            self.outboxes[RECORDS].put(Parcel(_encode(records)))
+
+    def checkpoint(self) -> bytes:
+        """Return everything that a restart needs; call `checkpointed` once it is durable."""
+        return _encode(
+            _Kept(
+                self._node.snapshot(),
+                {edge: inlet.wanted for edge, inlet in self._inlets.items()},
+                {edge: outbox.snapshot() for edge, outbox in self.outboxes.items()},
+                self._marks,
+            )
+        )
+
+    def checkpointed(self) -> None:
+        """Note that the last checkpoint is durable, so that senders may forget what led to it."""
+        for inlet in self._inlets.values():
+            inlet.checkpointed()
+        self.since_checkpoint = 0
+
+    def restore(self, checkpoint: bytes) -> None:
+        """Take the state of a checkpoint."""
+        kept = msgspec.msgpack.decode(checkpoint, type=_Kept)
+        self._node.restore(kept.node)
+        for edge, wanted in kept.inlets.items():
+            self._inlets[edge].wanted = self._inlets[edge].durable = wanted
+        for edge, (first, parcels) in kept.outboxes.items():
+            self.outboxes[edge].restore(first, parcels)
+        self._marks = dict(kept.marks)
+
+    def statistics(self) -> dict[str, float]:
+        return {"unsent": float(sum(len(outbox) for outbox in self.outboxes.values())), **self._node.statistics()}
+
+
+class FeedVessel(Vessel):
+    """A feed: makes parcels by itself instead of receiving any."""
+
+    def __init__(self, node: FeedNode, keep: Callable[[FeedOutput], None]) -> None:
+        super().__init__(node, [], ["rows", "tape"])
+        self.node = node
+        self._keep = keep
+
+    def produce(self, *, drain: bool = False) -> FeedOutput:
+        """Make the next step, or end the tape here; the events are kept before anything is offered."""
+        output = self.node.finish() if drain else self.node.step()
+        self._keep(output)
+        self._send("rows", Messages(output.row_watermark, output.rows.tobytes()))
+        self._send("tape", Messages(output.tape_watermark, output.events.tobytes()))
+        self.since_checkpoint += 1
+        return output
+
+
+class DecisionVessel(Vessel):
+    """The decision stage: rows of every feed and facts in, intents out."""
+
+    def __init__(self, node: DecisionNode, feeds: Sequence[str]) -> None:
+        super().__init__(node, [*(f"rows:{feed}" for feed in feeds), "facts"], ["intents", RECORDS])
+        self.node = node
+
+    def is_ahead(self, edge: str) -> bool:
+        kind, _, feed = edge.partition(":")
+        return kind == "rows" and self.node.rows.is_ahead(feed, limit=MAX_ROWS_AHEAD)
+
+    def _apply(self, edge: str, messages: Messages) -> None:
+        kind, _, feed = edge.partition(":")
+        if kind == "rows":
+            self.node.rows.put(feed, np.frombuffer(messages.payload, ROW), messages.watermark)
+        else:
+            self.node.facts.put(_decoded(_FACTS, messages.payload), messages.watermark)
+        output = self.node.step()
+        self._record(Records(output.entries, output.rows.tobytes(), output.probabilities.tobytes()))
+        self._send("intents", Messages(output.watermark, _encoded(output.intents)))
+
+
+class RiskVessel(Vessel):
+    """The risk stage: intents and facts in, approvals out."""
+
+    def __init__(self, node: RiskNode) -> None:
+        super().__init__(node, ["intents", "facts"], ["approved", RECORDS])
+        self.node = node
+
+    def _apply(self, edge: str, messages: Messages) -> None:
+        if edge == "intents":
+            self.node.intents.put(_decoded(_INTENTS, messages.payload), messages.watermark)
+        else:
+            self.node.facts.put(_decoded(_FACTS, messages.payload), messages.watermark)
+        output = self.node.step()
+        self._record(Records(output.entries))
+        self._send("approved", Messages(output.watermark, _encoded(output.approved)))
+
+
+class OrderVessel(Vessel):
+    """The order stage: approvals and tapes in, facts out."""
+
+    def __init__(self, node: OrderNode, feeds: Sequence[str]) -> None:
+        super().__init__(
+            node, [*(f"tape:{feed}" for feed in feeds), "approved"], ["facts:decision", "facts:risk", RECORDS]
+        )
+        self.node = node
+
+    def is_ahead(self, edge: str) -> bool:
+        kind, _, feed = edge.partition(":")
+        return kind == "tape" and self.node.tape.is_ahead(feed, limit=MAX_EVENTS_AHEAD)
+
+    def _apply(self, edge: str, messages: Messages) -> None:
+        kind, _, feed = edge.partition(":")
+        if kind == "tape":
+            # a copy, because kernels are compiled for arrays that can be written and would be again for others
+            self.node.tape.put(feed, np.frombuffer(messages.payload, EVENT).copy(), messages.watermark)
+        else:
+            self.node.approved.put(_decoded(_APPROVED, messages.payload), messages.watermark)
+        output = self.node.step()
+        self._record(Records(output.entries))
+        facts = Messages(output.watermark, _encoded(output.facts))
+        self._send("facts:decision", facts)
+        self._send("facts:risk", facts)
+
+
+def has_decision(output: FeedOutput) -> bool:
+    """Say whether a feed's output can lead to an intent, so that its tape must be durable before it leaves."""
+    return bool((output.rows["flags"] & (RowFlag.ANALYSIS | RowFlag.SHARP | RowFlag.END)).any())
+
+
+def _encoded(messages: Sequence[msgspec.Struct]) -> bytes:
+    return _encode(messages) if messages else b""
+
+
+def _decoded(decoder: msgspec.msgpack.Decoder[list[T]], payload: bytes) -> list[T]:
+    return decoder.decode(payload) if payload else []

@@ -1,0 +1,176 @@
+"""Everything Spyhop raises, drawn as a tree; the class says who must act.
+
+    SpyhopError
+    ├── UserError                the person at the keyboard: one sentence, exit code 2
+    │   ├── UnknownSetting       a settings key that does not exist, with the nearest that does
+    │   ├── InvalidSetting       a value that its type or range does not permit
+    │   ├── MissingInput         a file, lake or session that is not there
+    │   └── NotAvailable         asked for what this version does not do yet
+    ├── DataError                the recording or the stream: quarantine, count, go on
+    │   ├── UnreadableLine       file, line and reason of what could not be decoded
+    │   ├── SequenceGap          an update id is missing: the book must be snapshot again
+    │   ├── LakeDamaged          a file of the lake cannot be read back
+    │   └── JournalDamaged       what a journal had acknowledged cannot be read back
+    ├── StateError               a programmer: an invariant does not hold
+    │   ├── IllegalTransition    an order left its table of life
+    │   ├── SnapshotMismatch     bytes offered to `restore` belong to another layout
+    │   └── OutOfOrder           a message older than its stream's watermark
+    ├── StorageFailed            the disk or database: nothing may be acknowledged
+    └── ReplayDiverged           replay and journal differ; names the first difference
+
+Constructors are positional and hand the same values to `super().__init__`, so every one survives a pickle
+(and so Ray).
+"""
+
+from __future__ import annotations
+
+
+class SpyhopError(Exception):
+    """Root of every error that Spyhop raises on purpose."""
+
+
+class UserError(SpyhopError):
+    """A mistake that the person at the keyboard can mend; printed as one sentence, exit code 2."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+class UnknownSetting(UserError):
+    """A settings key that does not exist."""
+
+    def __init__(self, key: str, nearest: str = "", origin: str = "") -> None:
+        where = f" in {origin}" if origin else ""
+        hint = f"; did you mean {nearest!r}?" if nearest else ""
+        super().__init__(f"unknown setting {key!r}{where}{hint}")
+        self.args = (key, nearest, origin)
+        self.key, self.nearest, self.origin = key, nearest, origin
+
+
+class InvalidSetting(UserError):
+    """A value that its type or range does not permit."""
+
+    def __init__(self, key: str, reason: str, origin: str = "") -> None:
+        where = f" (from {origin})" if origin else ""
+        super().__init__(f"setting {key!r}{where}: {reason}")
+        self.args = (key, reason, origin)
+        self.key, self.reason, self.origin = key, reason, origin
+
+
+class MissingInput(UserError):
+    """A file, lake or session that is not where it was said to be."""
+
+
+class NotAvailable(UserError):
+    """Something this version does not do yet."""
+
+
+class DataError(SpyhopError):
+    """A recording or stream that cannot be trusted at one place."""
+
+
+class UnreadableLine(DataError):
+    """One line of input that could not be decoded."""
+
+    def __init__(self, file: str, line: int, reason: str) -> None:
+        super().__init__(file, line, reason)
+        self.file, self.line, self.reason = file, line, reason
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.reason}"
+
+
+class SequenceGap(DataError):
+    """An update id is missing from a venue's stream."""
+
+    def __init__(self, expected: int, received: int) -> None:
+        super().__init__(expected, received)
+        self.expected, self.received = expected, received
+
+    def __str__(self) -> str:
+        return f"expected update id {self.expected}, received {self.received}"
+
+
+class LakeDamaged(DataError):
+    """A file of the lake cannot be read back."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class JournalDamaged(DataError):
+    """What a journal had acknowledged cannot be read back; a torn tail is not damage."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class StateError(SpyhopError):
+    """An invariant of our own does not hold."""
+
+
+class IllegalTransition(StateError):
+    """An order was asked to leave its table of life."""
+
+    def __init__(self, client_order_id: str, status: str, to: str) -> None:
+        super().__init__(client_order_id, status, to)
+        self.client_order_id, self.status, self.to = client_order_id, status, to
+
+    def __str__(self) -> str:
+        return f"order {self.client_order_id} cannot go from {self.status} to {self.to}"
+
+
+class SnapshotMismatch(StateError):
+    """Bytes offered to `restore` belong to another layout."""
+
+    def __init__(self, stage: str, expected: str, received: str) -> None:
+        super().__init__(stage, expected, received)
+        self.stage, self.expected, self.received = stage, expected, received
+
+    def __str__(self) -> str:
+        return f"{self.stage}: snapshot of layout {self.received} offered to layout {self.expected}"
+
+
+class OutOfOrder(StateError):
+    """A message is older than the watermark its stream has already declared."""
+
+    def __init__(self, stream: str, watermark: int, ts: int) -> None:
+        super().__init__(stream, watermark, ts)
+        self.stream, self.watermark, self.ts = stream, watermark, ts
+
+    def __str__(self) -> str:
+        return f"stream {self.stream} declared {self.watermark} complete and then sent {self.ts}"
+
+
+class StorageFailed(SpyhopError):
+    """The disk or the database refused; nothing may be acknowledged."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(what, reason)
+        self.what, self.reason = what, reason
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.reason}"
+
+
+class ReplayDiverged(SpyhopError):
+    """A replay did not reproduce its journal."""
+
+    def __init__(self, index: int, recorded: str, replayed: str) -> None:
+        super().__init__(index, recorded, replayed)
+        self.index, self.recorded, self.replayed = index, recorded, replayed
+
+    def __str__(self) -> str:
+        return f"first difference at fact {self.index}: recorded {self.recorded}, replayed {self.replayed}"

@@ -1,0 +1,1 @@
+"""Approved entries become orders, orders become facts: life cycles, bracket exits, round trips."""

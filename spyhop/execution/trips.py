@@ -1,0 +1,185 @@
+"""A round trip: from an approval to flat, with everything that its record will need."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from spyhop import identity
+from spyhop.ledger.positions import Position, filled
+from spyhop.model.instruments import Instrument
+from spyhop.model.orders import Fill, Liquidated, OrderType, Purpose, SubmitOrder, TimeInForce, TradeClosed
+from spyhop.model.tape import Side
+from spyhop.model.verdicts import Approved
+
+LIQUIDATION = "liquidation"
+
+EntryType = Literal["market", "limit", "post_only"]
+
+
+class Leg(msgspec.Struct):
+    """One side of a trip: lots, their price mean in ticks (harmonic for inverse contracts), notional, and times."""
+
+    lots: int = 0
+    average: float = 0.0
+    notional: float = 0.0
+    first: int = 0
+    last: int = 0
+
+    def add(self, instrument: Instrument, ts: int, price: int, lots: int) -> None:
+        """Take `lots` at `price` ticks into the mean."""
+        total = self.lots + lots
+        if self.lots == 0:
+            self.average, self.first = float(price), ts
+        elif instrument.is_inverse:
+            self.average = total / (self.lots / self.average + lots / price)
+        else:
+            self.average = (self.lots * self.average + lots * price) / total
+        self.notional += instrument.notional(price, lots)
+        self.lots, self.last = total, ts
+
+
+class Trip(msgspec.Struct):
+    """One trip of one instrument. `orders` are the client order ids of all that was sent for it, in order.
+
+    `armed` lots have exits; `deadline` (maximum hold), `check_at` (an exit left something open) and `entry_due` (the
+    entry may rest so long) are the times to look again, 0 for none; `purpose` says why it ends, "" while nothing does.
+    """
+
+    approved: Approved
+    entry_id: str
+    orders: list[str]
+    position: Position = Position()
+    entry: Leg = msgspec.field(default_factory=Leg)
+    exit: Leg = msgspec.field(default_factory=Leg)
+    armed: int = 0
+    fees: float = 0.0
+    funding: float = 0.0
+    slippage: float = 0.0
+    forfeited: float = 0.0  # what a liquidation took
+    low: int = 0
+    high: int = 0
+    deadline: int = 0
+    check_at: int = 0
+    entry_due: int = 0
+    purpose: str = ""
+    is_told: bool = False  # its TradeClosed is out
+    num_attempts: int = 0
+
+    @property
+    def side(self) -> Side:
+        """Return the side of the entry."""
+        return self.approved.intent.side
+
+    @property
+    def held(self) -> int:
+        """Return the lots that are open."""
+        return abs(self.position.lots)
+
+    def dues(self) -> list[int]:
+        """Return the times at which to look again."""
+        return [due for due in (self.deadline, self.check_at, self.entry_due) if due > 0]
+
+    def fill(self, instrument: Instrument, fill: Fill) -> None:
+        """Take a fill of the entry or of an exit."""
+        self.position = filled(self.position, instrument, fill.side, fill.price, fill.lots)
+        leg = self.entry if fill.side is self.side else self.exit
+        leg.add(instrument, fill.ts, fill.price, fill.lots)
+        self.fees += fill.fee
+        self.slippage += fill.slippage
+        self.see(fill.price, fill.price)
+
+    def liquidate(self, instrument: Instrument, fact: Liquidated) -> None:
+        """Take the loss of the position to the venue."""
+        lots = min(fact.lots, self.held)
+        if lots == 0:
+            return
+        before = self.position.realized(instrument)
+        self.position = filled(self.position, instrument, self.position.side.opposite, fact.price, lots)
+        self.forfeited += self.position.realized(instrument) - before + fact.loss
+        self.exit.add(instrument, fact.ts, fact.price, lots)
+        self.see(fact.price, fact.price)
+        self.purpose = LIQUIDATION
+
+    def see(self, low: int, high: int) -> None:
+        """Let prices between `low` and `high` ticks have traded while the trip was under way."""
+        self.low = min(self.low or low, low)
+        self.high = max(self.high, high)
+
+
+def closed(trip: Trip, instrument: Instrument, ts: int, sequence: int) -> TradeClosed:
+    """Return the record of a trip that is flat; net = gross - fees - funding."""
+    approved, intent = trip.approved, trip.approved.intent
+    entry, leave = trip.entry, trip.exit
+    gross = trip.position.realized(instrument) - trip.forfeited
+    moves = [trip.side * (price / entry.average - 1.0) for price in (trip.low, trip.high)]
+    return TradeClosed(
+        ts=ts,
+        trade_id=identity.trade_id(entry.first, sequence),
+        instrument=instrument.id,
+        side=trip.side,
+        strategy=intent.strategy,
+        probability=intent.probability,
+        confidence=intent.confidence,
+        intent_seq=intent.seq,
+        decision_seq=intent.decision_seq,
+        ts_entry=entry.first,
+        ts_exit=leave.last,
+        entry_price=entry.average * instrument.tick,
+        exit_price=leave.average * instrument.tick,
+        take_profit_price=intent.take_profit * instrument.tick,
+        stop_loss_price=intent.stop * instrument.tick,
+        lots=entry.lots,
+        notional=entry.notional,
+        margin=approved.margin * entry.lots / approved.lots,
+        leverage=approved.leverage,
+        exit_purpose=trip.purpose,
+        gross=gross,
+        fees=trip.fees,
+        funding=trip.funding,
+        slippage=trip.slippage,
+        net=gross - trip.fees - trip.funding,
+        max_profit_frac=max(0.0, *moves),
+        max_drawdown_frac=min(0.0, *moves),
+    )
+
+
+def entry_order(
+    approved: Approved, instrument: Instrument | None, ts: int, client_order_id: str, kind: EntryType
+) -> SubmitOrder:
+    """Return the order that an approval stands for; a limit is the decision's reference price."""
+    intent = approved.intent
+    notional = instrument.notional(intent.reference, approved.lots) if instrument else 0.0
+    return SubmitOrder(
+        ts=ts,
+        client_order_id=client_order_id,
+        instrument=intent.instrument,
+        side=intent.side,
+        type=OrderType.MARKET if kind == "market" else OrderType.LIMIT,
+        lots=approved.lots,
+        purpose=Purpose.ENTRY,
+        price=0 if kind == "market" else intent.reference,
+        time_in_force=TimeInForce.POST_ONLY if kind == "post_only" else TimeInForce.GTC,
+        intent_seq=intent.seq,
+        leverage=notional / approved.margin if approved.margin > 0.0 else 0.0,
+    )
+
+
+def exit_order(
+    trip: Trip, ts: int, client_order_id: str, kind: OrderType, purpose: Purpose, lots: int, trigger: int
+) -> SubmitOrder:
+    """Return a reduce-only order against the trip; `trigger` is ticks, 0 for one that does not wait."""
+    intent = trip.approved.intent
+    return SubmitOrder(
+        ts=ts,
+        client_order_id=client_order_id,
+        instrument=intent.instrument,
+        side=intent.side.opposite,
+        type=kind,
+        lots=lots,
+        purpose=purpose,
+        trigger=trigger,
+        reduce_only=True,
+        intent_seq=intent.seq,
+    )

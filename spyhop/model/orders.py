@@ -1,0 +1,219 @@
+"""Orders as asked, and facts about what became of them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from spyhop.model.tape import Side
+
+
+class OrderType(StrEnum):
+    """What an order waits for."""
+
+    MARKET = "market"
+    LIMIT = "limit"
+    STOP_MARKET = "stop_market"
+    TAKE_PROFIT_MARKET = "take_profit_market"
+
+
+class TimeInForce(StrEnum):
+    """How long an order waits."""
+
+    GTC = "gtc"
+    IOC = "ioc"
+    POST_ONLY = "post_only"
+
+
+class OrderStatus(StrEnum):
+    """Where an order is in its life; the table is `spyhop.execution.orders.NEXT`."""
+
+    PENDING_NEW = "pending_new"
+    OPEN = "open"
+    PARTIALLY_FILLED = "partially_filled"
+    FILLED = "filled"
+    CANCEL_PENDING = "cancel_pending"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+
+
+class Purpose(StrEnum):
+    """Why we ask for an order."""
+
+    ENTRY = "entry"
+    TAKE_PROFIT = "take_profit"
+    STOP_LOSS = "stop_loss"
+    MAX_HOLD = "max_hold"
+    SESSION_END = "session_end"
+
+
+class Liquidity(StrEnum):
+    """Which side of a fill we were."""
+
+    MAKER = "maker"
+    TAKER = "taker"
+    SETTLEMENT = "settlement"  # nobody's: a paper session ended and no depth was left, so the last price was taken
+
+
+class SubmitOrder(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
+    """A command to a gateway: place this order.
+
+    `price` and `trigger` are ticks, 0 where the type has none; `leverage` is that of the isolated margin which a
+    position opened by it is given, 0 for what the venue has set.
+    """
+
+    ts: int
+    client_order_id: str
+    instrument: int
+    side: Side
+    type: OrderType
+    lots: int
+    purpose: Purpose
+    price: int = 0
+    trigger: int = 0
+    time_in_force: TimeInForce = TimeInForce.GTC
+    reduce_only: bool = False
+    intent_seq: int = 0
+    leverage: float = 0.0
+
+
+class CancelOrder(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
+    """A command to a gateway: take this order back."""
+
+    ts: int
+    client_order_id: str
+    instrument: int
+
+
+Command = SubmitOrder | CancelOrder
+
+
+class OrderAccepted(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
+    """The venue has the order. `ts` is when we heard, `ts_venue` when it happened."""
+
+    ts: int
+    ts_venue: int
+    client_order_id: str
+    instrument: int
+
+
+class OrderRejected(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
+    """The venue would not have the order."""
+
+    ts: int
+    ts_venue: int
+    client_order_id: str
+    instrument: int
+    reason: str
+
+
+class OrderCancelled(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
+    """The order is gone from the venue, `lots_left` unfilled (IOC remainders end here too)."""
+
+    ts: int
+    ts_venue: int
+    client_order_id: str
+    instrument: int
+    lots_left: int
+
+
+class Fill(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
+    """We got `lots` at `price` ticks.
+
+    `fee` is quote currency paid (negative: rebate). `slippage` is quote currency lost against the mid that the
+    order was decided at (positive: worse than the mid).
+    """
+
+    ts: int
+    ts_venue: int
+    fill_id: str
+    client_order_id: str
+    instrument: int
+    side: Side
+    price: int
+    lots: int
+    liquidity: Liquidity
+    fee: float
+    slippage: float
+
+
+class FundingPaid(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
+    """Funding charged on a position at a stamp; `amount` is quote currency paid (negative: received)."""
+
+    ts: int
+    ts_venue: int
+    instrument: int
+    rate: float
+    lots: int
+    amount: float
+
+
+class Liquidated(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
+    """The venue took our position on `side` over at `price` ticks; `loss` is the margin it had left, quote currency."""
+
+    ts: int
+    ts_venue: int
+    instrument: int
+    side: Side
+    price: int
+    lots: int
+    loss: float
+
+
+Report = OrderAccepted | OrderRejected | OrderCancelled | Fill | FundingPaid | Liquidated
+"""What a gateway tells us."""
+
+
+class TradeClosed(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
+    """A round trip: entry to flat. Money is quote currency; prices are VWAPs in price units.
+
+    net = gross - fees - funding; `slippage` is inside gross already and given apart to be seen.
+    `max_profit_frac` and `max_drawdown_frac` are the best and worst price moves in our direction while held.
+    """
+
+    ts: int
+    trade_id: str
+    instrument: int
+    side: Side
+    strategy: str
+    probability: float
+    confidence: float
+    intent_seq: int
+    decision_seq: int
+    ts_entry: int
+    ts_exit: int
+    entry_price: float
+    exit_price: float
+    take_profit_price: float
+    stop_loss_price: float
+    lots: int
+    notional: float
+    margin: float
+    leverage: float
+    exit_purpose: str  # a Purpose, or "liquidation"
+    gross: float
+    fees: float
+    funding: float
+    slippage: float
+    net: float
+    max_profit_frac: float
+    max_drawdown_frac: float
+
+
+class OrderChanged(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
+    """One step in an order's life, for the ledger; `cause` names what moved it."""
+
+    ts: int
+    client_order_id: str
+    instrument: int
+    status: OrderStatus
+    filled: int
+    cause: str
+    order: SubmitOrder
+    reason: str = ""
+
+
+Fact = OrderChanged | Fill | FundingPaid | Liquidated | TradeClosed
+"""What the order stage tells the ledger, the risk stage and the decision stage."""

@@ -1,0 +1,197 @@
+"""The tables of the ledger database: `entries` is the truth, the others are the same facts by column, to be queried.
+
+Every entry that was ever acknowledged is one row of `entries`, its message as JSON. The typed tables are written in
+the same transaction and name the entry that they came from by (session, stage, seq). Times are nanoseconds UTC,
+sides 1 and -1, prices of orders and fills ticks and quantities lots; money, and the prices of trades, are in quote
+currency.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+METADATA = sa.MetaData()
+
+
+def _table(name: str, *columns: sa.Column, key: tuple[str, ...]) -> sa.Table:  # type: ignore[type-arg]
+    return sa.Table(name, METADATA, *columns, sa.PrimaryKeyConstraint(*key, name=f"pk_{name}"))
+
+
+def _text(name: str) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, nullable=False)
+
+
+def _integer(name: str) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, nullable=False)
+
+
+def _real(name: str) -> sa.Column[float]:
+    return sa.Column(name, sa.Double, nullable=False)
+
+
+def _origin() -> tuple[sa.Column, ...]:  # type: ignore[type-arg]
+    return _text("session"), _text("stage"), _integer("seq"), _integer("ts"), _integer("instrument")
+
+
+_ORIGIN_KEY = ("session", "stage", "seq")
+
+SESSIONS = _table(
+    "sessions",
+    _text("id"),
+    _integer("started"),
+    _text("mode"),
+    _text("source"),
+    sa.Column("is_simulated", sa.Boolean, nullable=False),
+    _text("version"),
+    _text("runner"),
+    _text("head"),  # model.control.Session as JSON
+    key=("id",),
+)
+
+ENTRIES = _table(
+    "entries",
+    _text("session"),
+    _text("stage"),
+    _integer("seq"),
+    _integer("ts"),
+    _text("kind"),
+    _text("message"),
+    key=_ORIGIN_KEY,
+)
+
+DECISIONS = _table(
+    "decisions",
+    *_origin(),
+    _integer("decision_seq"),
+    _text("trigger"),
+    _real("price"),
+    _text("strategy"),
+    _real("probability"),
+    _real("confidence"),
+    _integer("side"),
+    _text("reasons"),  # JSON list; empty when the decision became an intent
+    key=_ORIGIN_KEY,
+)
+
+INTENTS = _table(
+    "intents",
+    *_origin(),
+    _integer("intent_seq"),
+    _integer("decision_seq"),
+    _integer("side"),
+    _text("strategy"),
+    _integer("reference"),
+    _integer("take_profit"),
+    _integer("stop"),
+    key=_ORIGIN_KEY,
+)
+
+VERDICTS = _table(
+    "verdicts",
+    *_origin(),
+    _integer("intent_seq"),
+    sa.Column("is_approved", sa.Boolean, nullable=False),
+    _text("code"),  # "" when approved
+    _real("measured"),
+    _real("limit"),
+    _integer("lots"),
+    _real("leverage"),
+    _real("risk"),
+    _real("margin"),
+    key=_ORIGIN_KEY,
+)
+
+ORDERS = _table(
+    "orders",  # each order as it stands after the newest of its events
+    *_origin(),
+    _text("client_order_id"),
+    _text("status"),
+    _text("purpose"),
+    _text("type"),
+    _integer("side"),
+    _integer("lots"),
+    _integer("filled"),
+    _text("reason"),
+    key=("session", "client_order_id"),
+)
+
+ORDER_EVENTS = _table(
+    "order_events",
+    *_origin(),
+    _text("client_order_id"),
+    _text("status"),
+    _integer("filled"),
+    _text("cause"),
+    _text("reason"),
+    key=_ORIGIN_KEY,
+)
+
+FILLS = _table(
+    "fills",
+    *_origin(),
+    _integer("ts_venue"),
+    _text("fill_id"),
+    _text("client_order_id"),
+    _integer("side"),
+    _integer("price"),
+    _integer("lots"),
+    _text("liquidity"),
+    _real("fee"),
+    _real("slippage"),
+    key=("session", "fill_id"),
+)
+
+FUNDING = _table(
+    "funding", *_origin(), _integer("ts_venue"), _real("rate"), _integer("lots"), _real("amount"), key=_ORIGIN_KEY
+)
+
+LIQUIDATIONS = _table(
+    "liquidations",
+    *_origin(),
+    _integer("ts_venue"),
+    _integer("side"),
+    _integer("price"),
+    _integer("lots"),
+    _real("loss"),
+    key=_ORIGIN_KEY,
+)
+
+TRADES = _table(
+    "trades",
+    *_origin(),
+    _text("trade_id"),
+    _integer("side"),
+    _text("strategy"),
+    _real("probability"),
+    _real("confidence"),
+    _integer("intent_seq"),
+    _integer("decision_seq"),
+    _integer("ts_entry"),
+    _integer("ts_exit"),
+    _real("entry_price"),
+    _real("exit_price"),
+    _real("take_profit_price"),
+    _real("stop_loss_price"),
+    _integer("lots"),
+    _real("notional"),
+    _real("margin"),
+    _real("leverage"),
+    _text("exit_purpose"),
+    _real("gross"),
+    _real("fees"),
+    _real("funding"),
+    _real("slippage"),
+    _real("net"),
+    _real("max_profit_frac"),
+    _real("max_drawdown_frac"),
+    key=("session", "trade_id"),
+)
+
+STATISTICS = _table(
+    "statistics",
+    _text("session"),
+    _integer("ts"),
+    _text("name"),
+    _real("value"),
+    key=("session", "ts", "name"),
+)

@@ -1,0 +1,1 @@
+"""Binance: frames of its sockets, raw captures, public dumps."""

@@ -1,0 +1,1 @@
+"""From settings to objects; `plan` is the only module that knows the mode."""

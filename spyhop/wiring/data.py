@@ -1,0 +1,42 @@
+"""Recordings into lakes: readers of `venues` joined to the store of `storage`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from spyhop.storage import imports
+from spyhop.storage.checks import Finding
+from spyhop.storage.imports import Imported, Progress
+from spyhop.storage.lake import Lake, Listing
+from spyhop.storage.verify import verify
+from spyhop.venues import readers
+
+
+def import_data(
+    paths: Sequence[Path], lake: str, on_progress: Callable[[Progress], None] = lambda progress: None
+) -> list[Imported]:
+    """Bring files, or all readable files under folders, into a lake; return what became of each.
+
+    Raises MissingInput when a path is not there, StorageFailed when the store refuses.
+    """
+    store = Lake(lake)
+    known = {instrument.key: instrument for instrument in store.instruments()}
+    return imports.import_files(
+        partial(readers.read, known=known),
+        readers.files_under(paths),
+        store,
+        reader=str(readers.VERSION),
+        on_progress=on_progress,
+    )
+
+
+def lake_table(lake: str) -> list[Listing]:
+    """Return what a lake holds, one line for each instrument and channel."""
+    return Lake(lake).ls()
+
+
+def verify_lake(lake: str) -> list[Finding]:
+    """Return everything that is wrong with a lake, with counts and first places."""
+    return verify(Lake(lake))

@@ -1,0 +1,64 @@
+"""Compiles every kernel that a session needs, once, so that no actor has to and none compiles beside another."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import spyhop
+from spyhop.config.settings import SessionConfig, Settings, encoded
+from spyhop.model.control import Session
+from spyhop.numerics._jit import cache_dir
+from spyhop.simulation.feed import usual_instrument
+from spyhop.strategies.filter import SignalFilterParams
+from spyhop.strategies.stage import DecisionParams
+from spyhop.wiring import nodes
+from spyhop.wiring.plan import GeneratedSource, SessionPlan
+from spyhop.wiring.records import MemoryRecords, NoTapes
+
+_SOURCES = Path(spyhop.__file__).parent
+_START_NS = 1_764_288_000_000_000_000
+
+
+def are_prepared() -> bool:
+    """Say whether the kernels of this source tree are on disk already."""
+    return _mark().exists()
+
+
+def prepare() -> None:
+    """Compile the kernels of a session (about a minute) unless they are on disk already."""
+    if are_prepared():
+        return
+    nodes.pipeline(_rehearsal(), NoTapes(), MemoryRecords()).run()
+    mark = _mark()
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+
+
+def _mark() -> Path:
+    # numba asks where a kernel's source lies and when it was written, too: another copy of the same tree compiles anew
+    digest = hashlib.sha256()
+    for source in sorted(_SOURCES.rglob("*.py")):
+        if b"@kernel" in source.read_bytes():
+            digest.update(f"{source} {source.stat().st_mtime_ns}\n".encode())
+    return cache_dir() / f"prepared-{digest.hexdigest()[:16]}"
+
+
+def _rehearsal() -> SessionPlan:
+    """Return two minutes of generated events that trade at the least sign, so that order kernels are met too."""
+    settings = Settings(
+        session=SessionConfig(symbols=("BTCUSDT",), hours=0.035),
+        decision=DecisionParams(filter=SignalFilterParams(min_probability=0.0, min_confidence=0.0)),
+    )
+    session = Session(
+        id="rehearsal",
+        started=_START_NS,
+        mode="paper",
+        source="rehearsal",
+        is_simulated=True,
+        instruments=(usual_instrument("BTCUSDT"),),
+        settings=encoded(settings),
+        version=spyhop.__version__,
+        runner="local",
+    )
+    return SessionPlan(session=session, folder=Path(), settings=settings, source=GeneratedSource(1, _START_NS))

@@ -1,0 +1,104 @@
+"""From a plan to objects: feeds, stages, nodes, vessels and keepers, each built from the plan alone."""
+
+from __future__ import annotations
+
+from spyhop.detectors.stage import DetectionStage
+from spyhop.engine.feeds import ArrayFeed, CatalogFeed, SlicedFeed
+from spyhop.engine.nodes import DecisionNode, FeedNode, FeedOutput, OrderNode, RiskNode
+from spyhop.engine.pipeline import Pipeline
+from spyhop.engine.vessels import DecisionVessel, FeedVessel, OrderVessel, RiskVessel, has_decision
+from spyhop.execution.stage import OrderStage
+from spyhop.ports import Feed, RecordKeeper, TapeKeeper
+from spyhop.risk.stage import RiskStage
+from spyhop.simulation.feed import GenerativeFeed
+from spyhop.simulation.venue import SimulatedVenue
+from spyhop.storage.journal import SessionTapes, read_tape
+from spyhop.storage.lake import Lake
+from spyhop.strategies.stage import DecisionStage
+from spyhop.wiring.plan import GeneratedSource, LakeSource, SessionPlan, span_ns
+
+FIRST_EPOCH = 1
+FLUSH_EVERY_EVENTS = 100_000
+SLICE_NS = 100_000_000
+
+
+def feed(plan: SessionPlan, name: str) -> Feed:
+    """Return the source of one feed, cut into slices when the session is paced."""
+    instrument = plan.instrument(name)
+    inner: Feed
+    match plan.source:
+        case LakeSource(root=root, start=start, end=end):
+            inner = CatalogFeed(Lake(root), instrument.key, instrument.id, start, end)
+        case GeneratedSource(seed=seed, start=start):
+            inner = GenerativeFeed(
+                instrument, seed=seed, start_ts=start, params=plan.settings.market, hours=plan.settings.session.hours
+            )
+        case _:
+            # a journal holds the timers and the end of the session already
+            return ArrayFeed(list(read_tape(plan.folder, name)))
+    speed = plan.settings.session.speed
+    # slices of a tenth of a second of the wall's time: more of them would only be more calls
+    return SlicedFeed(inner, instrument.id, round(SLICE_NS * max(1.0, speed))) if speed else inner
+
+
+def feed_node(plan: SessionPlan, name: str) -> FeedNode:
+    """Return the market and detection stages of one instrument behind their source."""
+    instrument = plan.instrument(name)
+    start = plan.source.start if isinstance(plan.source, LakeSource | GeneratedSource) else 0
+    stage = DetectionStage(instrument, plan.settings.detection)
+    return FeedNode(name, instrument.id, feed(plan, name), stage, start, span_ns(plan))
+
+
+def decision_node(plan: SessionPlan) -> DecisionNode:
+    """Return the decision stage behind its inputs."""
+    return DecisionNode(DecisionStage(plan.settings.decision, plan.session.instruments), plan.feed_names)
+
+
+def risk_node(plan: SessionPlan) -> RiskNode:
+    """Return the risk stage behind its inputs."""
+    settings = plan.settings
+    return RiskNode(RiskStage(settings.risk, plan.session.instruments, settings.session.equity_usdt, FIRST_EPOCH))
+
+
+def order_node(plan: SessionPlan) -> OrderNode:
+    """Return the order stage, with the gateway of the plan's mode, behind its inputs."""
+    instruments = plan.session.instruments
+    gateway = SimulatedVenue(instruments, plan.settings.venue)
+    return OrderNode(OrderStage(plan.settings.execution, instruments, gateway, plan.session.id), plan.feed_names)
+
+
+def pipeline(plan: SessionPlan, tapes: TapeKeeper, records: RecordKeeper) -> Pipeline:
+    """Return all nodes of a session joined in this process."""
+    feeds = [feed_node(plan, name) for name in plan.feed_names]
+    return Pipeline(feeds, decision_node(plan), risk_node(plan), order_node(plan), tapes, records)
+
+
+def feed_vessel(plan: SessionPlan, name: str) -> FeedVessel:
+    """Return a feed that can be killed anywhere; its tape is durable before anything decided on it leaves."""
+    node, tapes = feed_node(plan, name), SessionTapes(plan.folder)
+    unflushed = 0
+
+    def keep(output: FeedOutput) -> None:
+        nonlocal unflushed
+        tapes.append(name, output.events, at=node.num_events - len(output.events))
+        unflushed += len(output.events)
+        if has_decision(output) or unflushed > FLUSH_EVERY_EVENTS:
+            tapes.flush()
+            unflushed = 0
+
+    return FeedVessel(node, keep)
+
+
+def decision_vessel(plan: SessionPlan) -> DecisionVessel:
+    """Return a decision stage that can be killed anywhere."""
+    return DecisionVessel(decision_node(plan), plan.feed_names)
+
+
+def risk_vessel(plan: SessionPlan) -> RiskVessel:
+    """Return a risk stage that can be killed anywhere."""
+    return RiskVessel(risk_node(plan))
+
+
+def order_vessel(plan: SessionPlan) -> OrderVessel:
+    """Return an order stage that can be killed anywhere."""
+    return OrderVessel(order_node(plan), plan.feed_names)

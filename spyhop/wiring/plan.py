@@ -1,0 +1,158 @@
+"""From what was asked for to a plan: which instruments, from where, under which settings. The mode is known here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+import spyhop
+from spyhop.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_S, Clock
+from spyhop.config.settings import Settings, decoded, encoded
+from spyhop.engine.streams import END_OF_TIME
+from spyhop.errors import NotAvailable, UserError
+from spyhop.identity import session_id
+from spyhop.model.control import Session
+from spyhop.model.instruments import Instrument
+from spyhop.model.tape import Venue
+from spyhop.simulation.feed import usual_instrument
+from spyhop.storage import journal
+from spyhop.storage.lake import Lake
+
+VENUE_PREFERENCE = (Venue.BINANCE_USDM, Venue.BINANCE_SPOT, Venue.BINANCE_COINM, Venue.DYDX, Venue.DYDX_V3)
+"""Which venue a bare symbol means when a lake holds it more than once."""
+
+
+class LakeSource(msgspec.Struct, frozen=True, tag="lake"):
+    """A recorded lake, from its first event in [start, end) on."""
+
+    root: str
+    start: int
+    end: int
+
+
+class GeneratedSource(msgspec.Struct, frozen=True, tag="generated"):
+    """The generative market; nothing of it ever happened."""
+
+    seed: int
+    start: int
+
+
+class JournalSource(msgspec.Struct, frozen=True, tag="journal"):
+    """The tapes of a session that ran before."""
+
+    folder: str
+
+
+Source = LakeSource | GeneratedSource | JournalSource
+
+
+class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command asks for beyond settings: where events come from, and the mode."""
+
+    mode: str = "paper"
+    lake: str | None = None  # a folder or URI; None is the generative market
+    runner: str = "local"
+
+
+class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that building a session's nodes needs; small, and the same in every process."""
+
+    session: Session
+    folder: Path
+    settings: Settings
+    source: Source
+
+    @property
+    def feed_names(self) -> tuple[str, ...]:
+        """Return the names of the feeds, in the order of their instruments' numbers."""
+        return tuple(names(self.session.instruments))
+
+    def instrument(self, feed: str) -> Instrument:
+        """Return the instrument of a feed."""
+        return self.session.instruments[self.feed_names.index(feed)]
+
+
+def names(instruments: tuple[Instrument, ...]) -> list[str]:
+    """Return one name an instrument: its symbol, with the venue where two share one."""
+    symbols = [instrument.symbol for instrument in instruments]
+    return [
+        instrument.symbol if symbols.count(instrument.symbol) == 1 else instrument.key for instrument in instruments
+    ]
+
+
+def plan_session(settings: Settings, request: RunRequest, clock: Clock) -> SessionPlan:
+    """Plan a session and write its head; raise a UserError for what cannot be.
+
+    A lake is read from the first event of any of its symbols on; without one the generative market is used.
+    """
+    if request.mode == "live":
+        raise NotAvailable("live trading comes with a later version; use --paper")
+    now = clock.now_ns()
+    wanted = settings.session
+    source: Source
+    if request.lake is not None:
+        instruments, source = _from_lake(Lake(request.lake), wanted.symbols)
+        what = f"lake {request.lake}"
+    else:
+        if named := [symbol for symbol in wanted.symbols if ":" in symbol]:
+            raise UserError(f"{named[0]} names a venue, which the generative market is not; say the symbol alone")
+        instruments = tuple(usual_instrument(symbol) for symbol in wanted.symbols)
+        source = GeneratedSource(wanted.seed, now // NS_PER_DAY * NS_PER_DAY)
+        what = f"generative market, seed {wanted.seed}"
+    session = Session(
+        id=session_id(now),
+        started=now,
+        mode=request.mode,
+        source=what,
+        is_simulated=isinstance(source, GeneratedSource),
+        instruments=tuple(instrument.numbered(number) for number, instrument in enumerate(instruments)),
+        settings=encoded(settings),
+        version=spyhop.__version__,
+        runner=request.runner,
+    )
+    folder = Path(wanted.runs) / session.id
+    journal.write_session(folder, session)
+    return SessionPlan(session=session, folder=folder, settings=settings, source=source)
+
+
+def plan_replay(folder: Path) -> SessionPlan:
+    """Plan to run a journal's tapes again, under the settings it was made with."""
+    session = journal.read_session(folder)
+    return SessionPlan(
+        session=session, folder=folder, settings=decoded(session.settings), source=JournalSource(str(folder))
+    )
+
+
+def _from_lake(lake: Lake, symbols: tuple[str, ...]) -> tuple[tuple[Instrument, ...], LakeSource]:
+    instruments = tuple(lake.instrument(_preferred(symbol, lake)) for symbol in symbols)
+    starts = [lake.span(instrument.key)[0] for instrument in instruments]
+    return instruments, LakeSource(lake.root, min(starts), END_OF_TIME)
+
+
+def _preferred(symbol: str, lake: Lake) -> str:
+    keys = {instrument.key for instrument in lake.instruments()}
+    candidates = (f"{venue.label}:{symbol}" for venue in VENUE_PREFERENCE)
+    return next((key for key in candidates if key in keys), symbol)
+
+
+def span_ns(plan: SessionPlan) -> int:
+    """Return how much event time a session may take, 0 for all that there is."""
+    if isinstance(plan.source, JournalSource):
+        return 0
+    return round(plan.settings.session.hours * NS_PER_HOUR)
+
+
+class Pacing(msgspec.Struct, frozen=True):
+    """Event time against wall time: `speed` event seconds in one second, 0 = as fast as it goes."""
+
+    speed: float
+    start_event: int
+    start_wall: int
+
+    def wait_s(self, ts: int, now: int) -> float:
+        """Return how many seconds remain until event time `ts` is due; negative when it is late, 0 unpaced."""
+        if not self.speed or not self.start_event:
+            return 0.0
+        due = self.start_wall + (ts - self.start_event) / self.speed
+        return (due - now) / NS_PER_S

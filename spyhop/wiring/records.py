@@ -1,0 +1,90 @@
+"""Who keeps a session: journal, ledger database and the seed's records behind one RecordKeeper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy.typing as npt
+
+from spyhop.model.entries import Entry
+from spyhop.model.rows import Rows
+from spyhop.model.tape import Events
+from spyhop.storage.database import Ledger, SessionLedger, sqlite_url
+from spyhop.storage.journal import FactWriter, mark_ended
+from spyhop.storage.records import SeedRecords
+from spyhop.wiring.plan import SessionPlan
+
+RECORDS_FOLDER = "records"
+LEDGER_FILE = "ledger.db"
+
+
+class SessionKeeper:
+    """Keeps everything that a session says; what it has acknowledged survives a kill.
+
+    The ledger and the seed's records come before the journal, and `committed` asks the journal: an entry that it has is
+    in all three.
+    """
+
+    def __init__(self, plan: SessionPlan) -> None:
+        self._folder = plan.folder
+        self._ledger = SessionLedger(Ledger(ledger_url(plan)), plan.session)
+        self._records = SeedRecords(plan.folder / RECORDS_FOLDER, plan.session)
+        self._facts = FactWriter(plan.folder)
+
+    def rows(self, rows: Rows, probabilities: npt.NDArray[Any]) -> None:
+        """Take judged rows, with 23 probabilities each."""
+        self._records.rows(rows, probabilities)
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Keep entries; durable when this returns."""
+        self._ledger.append(entries)
+        self._records.append(entries)
+        self._facts.append(entries)
+
+    def committed(self, stage: str) -> int:
+        """Return how many entries of `stage` are kept."""
+        return self._facts.committed(stage)
+
+    def close(self) -> None:
+        """Write what is written once at the end of a session, and let the files go."""
+        self._records.close()
+        self._ledger.close()
+        self._facts.close()
+        mark_ended(self._folder)
+
+
+def ledger_url(plan: SessionPlan) -> str:
+    """Return where a session's ledger is: the database of the settings, else one file for all sessions of a folder."""
+    return plan.settings.session.ledger_url or sqlite_url(plan.folder.parent / LEDGER_FILE)
+
+
+class NoTapes:
+    """Keeps no tape: the events are kept elsewhere already, or nobody will ask."""
+
+    def append(self, feed: str, events: Events) -> None:
+        """Let events of a feed go."""
+
+    def flush(self) -> None:
+        """Have nothing to make durable."""
+
+
+class MemoryRecords:
+    """Keeps entries in memory, in the order they were said: for replays, measurements and tests."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+
+    def rows(self, rows: Rows, probabilities: npt.NDArray[Any]) -> None:
+        """Let judged rows go."""
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Keep entries."""
+        self.entries.extend(entries)
+
+    def committed(self, stage: str) -> int:
+        """Return how many entries of `stage` are kept."""
+        return sum(entry.stage == stage for entry in self.entries)
+
+    def close(self) -> None:
+        """Have nothing to close."""

@@ -1,0 +1,196 @@
+"""The shells around carriers: what they pass on, how a supervisor begins, and when a process leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors import stages
+from actors.carrier import Target
+from actors.stages import EXIT_FAILED, EnsembleActor, ExecutorActor, FeedActor, RiskSupervisor, StageActor
+from spyhop.engine.edges import Inlet, Receipt
+from spyhop.engine.vessels import RECORDS, FeedVessel, RiskVessel, Vessel
+from spyhop.errors import StateError
+from spyhop.model.verdicts import EpochBegan
+
+
+class Quiet:
+    """A node that only remembers the epochs that it was told of."""
+
+    def __init__(self) -> None:
+        self.began: list[EpochBegan] = []
+        self.is_finished = True
+
+    def begin_epochs(self, epochs: list[EpochBegan]) -> None:
+        self.began += epochs
+
+    def snapshot(self) -> bytes:
+        return b"quiet"
+
+    def restore(self, snapshot: bytes) -> None:
+        assert snapshot == b"quiet"
+
+    def statistics(self) -> dict[str, float]:
+        return {}
+
+
+class LedgerHandle:
+    """The ledger's handle, which says how many entries are kept."""
+
+    def __init__(self, committed: int) -> None:
+        self.asked: list[str] = []
+        self._committed = committed
+        self.inlet = Inlet()
+
+    @property
+    def committed(self) -> Any:
+        return _Remote(self._said)
+
+    @property
+    def receive(self) -> Any:
+        return _Remote(self._taken)
+
+    async def _said(self, stage: str) -> int:
+        self.asked.append(stage)
+        return self._committed
+
+    async def _taken(self, edge: str, number: int, data: bytes) -> Receipt:
+        self.inlet.accepts(number)
+        self.inlet.checkpointed()
+        return self.inlet.receipt
+
+
+class _Remote:
+    def __init__(self, remote: Callable[..., Awaitable[object]]) -> None:
+        self.remote = remote
+
+
+def risk_vessel(node: Quiet) -> Vessel:
+    anything: Any = node
+    return RiskVessel(anything)
+
+
+@pytest.fixture
+def left(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The exit codes with which processes would have left."""
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    return codes
+
+
+def lasting(scenario: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(scenario, 20))
+
+
+def test_every_shell_is_called_what_it_was_named(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        for actor, name in (
+            (FeedActor, "feed:BTCUSDT"),
+            (EnsembleActor, "ensemble"),
+            (RiskSupervisor, "risk"),
+            (ExecutorActor, "executor:paper:main"),
+        ):
+            shell = actor(name, lambda: Vessel(Quiet(), [], []), tmp_path / f"{actor.__name__}.bin")
+            assert repr(shell) == name
+            assert (await shell.health()).name == name
+
+    lasting(scenario())
+
+
+def test_making_a_shell_does_nothing_that_could_fail(tmp_path: Path, left: list[int]) -> None:
+    def broken() -> Vessel:
+        raise StateError("it cannot be built")
+
+    async def scenario() -> None:
+        shell = StageActor("broken", broken, tmp_path / "broken.bin")
+        assert left == []
+        assert not (await shell.health()).is_connected
+        while not left:
+            await asyncio.sleep(0.005)
+        assert left == [EXIT_FAILED]
+
+    lasting(scenario())
+
+
+def test_a_process_leaves_only_when_its_life_ended_in_an_error(left: list[int]) -> None:
+    async def ending() -> None:
+        return
+
+    async def failing() -> None:
+        raise StateError("it went wrong")
+
+    async def scenario() -> None:
+        cancelled = asyncio.create_task(asyncio.sleep(10, None))
+        cancelled.cancel()
+        lives = [asyncio.create_task(ending()), cancelled]
+        await asyncio.wait(lives)
+        for life in lives:
+            stages.leave_on_failure(life)
+        assert left == []
+        life = asyncio.create_task(failing())
+        await asyncio.wait([life])
+        stages.leave_on_failure(life)
+        assert left == [EXIT_FAILED]
+
+    lasting(scenario())
+
+
+def test_a_supervisor_begins_an_epoch_behind_what_is_kept_but_not_in_its_first_life(
+    tmp_path: Path, left: list[int]
+) -> None:
+    async def scenario() -> None:
+        for restarts, expected in ((0, []), (1, [EpochBegan(ts=0, epoch=2, at_seq=41)])):
+            node, ledger = Quiet(), LedgerHandle(committed=41)
+            shell = RiskSupervisor("risk", lambda node=node: risk_vessel(node), tmp_path / "risk.bin")
+            await shell.connect({RECORDS: Target(ledger, "risk"), "approved": Target(ledger, "approved")})
+            health = await shell.health()
+            assert (health.restarts, health.is_connected) == (restarts, True)
+            assert node.began == expected
+            assert ledger.asked == ["risk"] * restarts
+        assert left == []
+
+    lasting(scenario())
+
+
+def test_a_supervisor_takes_nothing_until_the_ledger_has_answered(tmp_path: Path) -> None:
+    class Silent(LedgerHandle):
+        async def _said(self, stage: str) -> int:
+            raise TimeoutError
+
+    async def scenario() -> None:
+        first = RiskSupervisor("risk", lambda: risk_vessel(Quiet()), tmp_path / "risk.bin")
+        far = LedgerHandle(0)
+        targets = {RECORDS: Target(far, "risk"), "approved": Target(far, "approved")}
+        await first.connect(targets)
+        second = RiskSupervisor("risk", lambda: risk_vessel(Quiet()), tmp_path / "risk.bin")
+        with pytest.raises(TimeoutError):
+            await second.connect({**targets, RECORDS: Target(Silent(0), "risk")})
+        assert not (await second.health()).is_connected
+        await second.connect(targets)
+        assert (await second.health()).is_connected
+
+    lasting(scenario())
+
+
+def test_a_shell_passes_on_what_it_is_asked(tmp_path: Path, left: list[int]) -> None:
+    def feed() -> Vessel:
+        node: Any = Quiet()
+        return FeedVessel(node, lambda output: None)
+
+    async def scenario() -> None:
+        shell = FeedActor("feed:X", feed, tmp_path / "feed.bin")
+        await shell.set_traced(True)
+        assert await shell.trace() == []
+        far = LedgerHandle(0)
+        await shell.connect({"rows": Target(far, "rows:X"), "tape": Target(far, "tape:X")})
+        await shell.drain()
+        assert (await shell.health()).is_connected
+        with pytest.raises(KeyError, match="nowhere"):
+            await shell.receive("nowhere", 0, b"")
+
+    lasting(scenario())

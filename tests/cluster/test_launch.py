@@ -1,0 +1,324 @@
+"""Sessions on a Ray: who is placed, what can be seen of them while they run, and how they end when asked to."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import ray
+
+from actors.conductor import Placement, SystemHealth
+from cluster import launch
+from cluster.launch import CONDUCTOR, EXECUTOR, NAMESPACE, conduct, placements
+from spyhop.clock import EventClock, WallClock
+from spyhop.config.settings import SessionConfig, Settings
+from spyhop.engine.pipeline import Progress
+from spyhop.engine.vessels import RECORDS, Vessel
+from spyhop.errors import UserError
+from spyhop.model.instruments import Instrument
+from spyhop.model.orders import Fill, Side
+from spyhop.model.tape import Kind, Status, Venue
+from spyhop.storage.journal import read_facts, read_tape
+from spyhop.wiring.plan import RunRequest, SessionPlan, plan_session
+from spyhop.wiring.sessions import pacing, replay
+
+STARTED = 1_764_350_100_000_000_000
+NAMES = ["conductor", "ensemble", "executor:paper:main", "feed:BTCUSDT", "feed:ETHUSDT", "ledger", "risk"]
+STAGES = NAMES[1:5] + NAMES[6:]
+
+
+def planned(runs: Path, settings: Settings, **session: Any) -> SessionPlan:
+    settings = msgspec.structs.replace(settings, session=SessionConfig(runs=str(runs), **session))
+    return plan_session(settings, RunRequest(runner="ray"), EventClock(STARTED))
+
+
+def open_lots(folder: Path) -> tuple[int, dict[int, int]]:
+    """Return how many fills a journal holds, and the lots that are open of each instrument that had any."""
+    fills = [entry.message for entry in read_facts(folder) if isinstance(entry.message, Fill)]
+    lots: Counter[int] = Counter()
+    for fill in fills:
+        lots[fill.instrument] += fill.lots if fill.side is Side.BUY else -fill.lots
+    return len(fills), dict(lots)
+
+
+def assert_ended_cleanly(folder: Path, feeds: tuple[str, ...]) -> None:
+    for feed in feeds:
+        kinds = [(batch["kind"], batch["aux"]) for batch in read_tape(folder, feed)]
+        ends = sum(int(((kind == Kind.STATUS) & (aux == Status.SESSION_END)).sum()) for kind, aux in kinds)
+        assert (ends, kinds[-1][0][-1], kinds[-1][1][-1]) == (1, Kind.STATUS, Status.SESSION_END)
+    num_fills, lots = open_lots(folder)
+    assert num_fills >= 2
+    assert set(lots.values()) == {0}
+    assert replay(folder).difference is None
+
+
+def is_pure(placed: list[Placement]) -> dict[str, Placement]:
+    by_name = {placement.name: placement for placement in placed}
+    assert len(by_name) == len(placed)
+    return by_name
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> SessionPlan:
+    return planned(tmp_path, Settings(), symbols=("BTCUSDT", "ETHUSDT"))
+
+
+def test_every_actor_of_a_session_is_placed_under_its_name(plan: SessionPlan) -> None:
+    by_name = is_pure(placements(plan, pacing(plan, WallClock())))
+    assert sorted([*by_name, CONDUCTOR]) == NAMES
+    assert all(placement.args[0] == name for name, placement in by_name.items())
+    # nothing said would mean a whole CPU to be placed and none to run
+    assert all(placement.options["num_cpus"] > 0 for placement in by_name.values())
+
+
+def test_every_edge_leads_to_an_actor_that_has_it(plan: SessionPlan) -> None:
+    by_name = is_pure(placements(plan, pacing(plan, WallClock())))
+    vessels: dict[str, Vessel] = {name: by_name[name].args[1]() for name in STAGES if name != CONDUCTOR}
+    led_to: Counter[tuple[str, str]] = Counter()
+    for name, vessel in vessels.items():
+        assert set(vessel.outboxes) == set(by_name[name].edges)
+        for actor, edge in by_name[name].edges.values():
+            led_to[actor, edge] += 1
+            if actor != "ledger":
+                assert vessels[actor].receipt(edge).wanted == 0
+    assert set(led_to.values()) == {1}
+    inlets = {(name, edge) for name, vessel in vessels.items() for edge in vessel._inlets}
+    assert inlets == {(actor, edge) for actor, edge in led_to if actor != "ledger"}
+    assert {actor for actor in vessels if RECORDS in by_name[actor].edges} == {"ensemble", "risk", EXECUTOR}
+
+
+def test_every_stage_has_a_checkpoint_of_its_own_and_only_feeds_have_a_pace(plan: SessionPlan) -> None:
+    pace = pacing(plan, WallClock())
+    by_name = is_pure(placements(plan, pace))
+    checkpoints = [by_name[name].args[2] for name in STAGES]
+    assert len(set(checkpoints)) == len(STAGES)
+    assert {path.parent for path in checkpoints} == {plan.folder / "checkpoints"}
+    assert {name for name, placement in by_name.items() if pace in placement.args} == {"feed:BTCUSDT", "feed:ETHUSDT"}
+
+
+def test_one_symbol_of_two_venues_is_two_feeds(plan: SessionPlan) -> None:
+    btc = plan.session.instruments[0]
+    twin: Instrument = msgspec.structs.replace(btc, id=1, venue=Venue.BINANCE_SPOT)
+    session = msgspec.structs.replace(plan.session, instruments=(btc, twin))
+    both = msgspec.structs.replace(plan, session=session)
+    feeds = [name for name in is_pure(placements(both, pacing(both, WallClock()))) if name.startswith("feed:")]
+    assert feeds == [f"feed:{btc.key}", f"feed:{twin.key}"]
+
+
+def test_placements_go_into_a_process(plan: SessionPlan) -> None:
+    placed = placements(plan, pacing(plan, WallClock()))
+    again: list[Placement] = ray.cloudpickle.loads(ray.cloudpickle.dumps(placed))
+    assert [placement.name for placement in again] == [placement.name for placement in placed]
+    assert sorted(again[1].args[1]().outboxes) == ["facts:decision", "facts:risk", "records"]
+
+
+def test_a_wish_to_stop_drains_once_and_then_waits_for_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    class Handle:
+        def __getattr__(self, name: str) -> Any:
+            method = type("Method", (), {"remote": lambda self: name})
+            return method()
+
+    def get(answer: str, timeout: float) -> SystemHealth | None:
+        asked.append(answer)
+        if answer == "health":
+            return SystemHealth([], [], {}, is_finished=len(asked) > 4)
+        return None
+
+    monkeypatch.setattr(ray, "get", get)
+    health = launch._accompany(Handle(), lambda progress: None, 1, lambda: len(asked) >= 2)
+    assert health.is_finished
+    assert asked == ["health", "health", "drain", "health", "health"]
+
+
+class Running:
+    """A session that runs in a thread of this process until it is drained."""
+
+    def __init__(self, plan: SessionPlan) -> None:
+        self.plan = plan
+        self.progress: list[Progress] = []
+        self.health: SystemHealth | None = None
+        self._thread = threading.Thread(target=self._conduct, daemon=True)
+        self._thread.start()
+
+    def _conduct(self) -> None:
+        self.health = conduct(self.plan, self.progress.append, WallClock())
+
+    @property
+    def conductor(self) -> Any:
+        return ray.get_actor(CONDUCTOR, namespace=NAMESPACE)
+
+    def drain(self) -> None:
+        if self._thread.is_alive():
+            ray.get(self.conductor.drain.remote(), timeout=30)
+        self._thread.join(timeout=120)
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture(scope="module")
+def running(
+    local_ray: None, eager: Callable[[Settings], Settings], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    settings = eager(Settings())
+    session = Running(planned(tmp_path_factory.mktemp("runs"), settings, hours=24.0, speed=30.0))
+    until(lambda: (session.progress and session.progress[-1].num_events > 0) or not session._thread.is_alive())
+    yield session
+    session.drain()
+
+
+def until(holds: Callable[[], object], seconds: float = 90.0, every_s: float = 0.1) -> None:
+    for _ in range(int(seconds / every_s)):
+        if holds():
+            return
+        time.sleep(every_s)
+    raise AssertionError(f"it did not come to that within {seconds} s")
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_actors_are_called_what_they_are_in_the_dashboard_too(running: Running) -> None:
+    known = ray.util.list_named_actors(all_namespaces=True)
+    assert sorted(actor["name"] for actor in known if actor["namespace"] == NAMESPACE) == NAMES
+    handles = [ray.get_actor(name, namespace=NAMESPACE) for name in NAMES]
+    assert ray.get([handle.__ray_call__.remote(repr) for handle in handles], timeout=30) == NAMES
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_everyone_has_a_process_of_its_own_and_answers(running: Running) -> None:
+    until(lambda: len(ray.get(running.conductor.health.remote(), timeout=30).actors) == len(NAMES) - 1)
+    health: SystemHealth = ray.get(running.conductor.health.remote(), timeout=30)
+    assert len({actor.pid for actor in health.actors}) == len(NAMES) - 1
+    assert set(health.restarts.values()) == {0}
+    assert not health.is_finished
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_second_session_on_the_same_ray_is_refused_in_one_sentence(running: Running, tmp_path: Path) -> None:
+    second = planned(tmp_path, Settings(), hours=0.01)
+    with pytest.raises(UserError, match="a session is running on this Ray already") as refused:
+        conduct(second, lambda progress: None, WallClock())
+    assert "\n" not in str(refused.value)
+    assert CONDUCTOR in ray.util.list_named_actors()
+    assert read_facts(second.folder) == []
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_prometheus_finds_what_the_actors_count_at_the_endpoint_of_the_node(running: Running) -> None:
+    node = next(node for node in ray.nodes() if node["Alive"])
+    url = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
+    wanted = {
+        ("events", "feed:BTCUSDT"),
+        ("events", "feed:ETHUSDT"),
+        ("lag_s", "feed:BTCUSDT"),
+        ("mailbox", "ensemble"),
+        ("decisions", "ensemble"),
+        ("approved", "risk"),
+        ("refused", "risk"),
+        ("equity", "risk"),
+        ("net", EXECUTOR),
+        ("open_trips", EXECUTOR),
+        ("restarts", "risk"),
+    }
+    seen: dict[tuple[str, str], float] = {}
+
+    def scraped() -> bool:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            text = answer.read().decode()
+        for name, labels, number in re.findall(r"^ray_spyhop_(\w+)\{(.*)\} (\S+)$", text, re.MULTILINE):
+            actor = re.search(r'actor="([^"]*)"', labels)
+            if actor is not None:
+                seen[name, actor[1]] = float(number)
+        return wanted <= set(seen) and seen["decisions", "ensemble"] > 0
+
+    until(scraped, seconds=45, every_s=0.5)
+    assert seen["events", "feed:BTCUSDT"] > 100
+    assert seen["lag_s", "feed:BTCUSDT"] >= 0
+    assert 0 < seen["equity", "risk"] < 1e9
+    assert seen["restarts", "risk"] == 0
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_drained_session_leaves_nothing_open_and_nobody_behind(running: Running) -> None:
+    until(lambda: open_lots(running.plan.folder)[0] > 0)
+    running.drain()
+    assert running.health is not None
+    assert running.health.is_finished
+    last = running.progress[-1]
+    assert (last.num_finished, last.num_feeds) == (2, 2)
+    assert [progress.num_events for progress in running.progress] == sorted(p.num_events for p in running.progress)
+    assert last.num_events == sum(
+        len(batch) for name in running.plan.feed_names for batch in read_tape(running.plan.folder, name)
+    )
+    assert_ended_cleanly(running.plan.folder, running.plan.feed_names)
+    until(lambda: not set(NAMES) & set(ray.util.list_named_actors()), seconds=10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("runner", "told"),
+    [
+        pytest.param("ray", signal.SIGINT, marks=pytest.mark.ray),
+        pytest.param("ray", signal.SIGTERM, marks=pytest.mark.ray),
+        ("local", signal.SIGINT),
+    ],
+)
+def test_being_told_to_stop_while_a_position_is_open_closes_it_and_leaves_with_zero(
+    tmp_path: Path, runner: str, told: signal.Signals
+) -> None:
+    arguments = [sys.executable, "-m", "cluster.cli", "run", "--paper", "--generate", "--json", "--profile", "eager"]
+    for setting in ("decision.filter.min_probability=0.0", "decision.filter.min_confidence=0.0"):
+        arguments += ["--set", setting]
+    arguments += ["--hours", "2", "--speed", "20", "--interval", "5", *(["--local"] if runner == "local" else [])]
+    with subprocess.Popen(
+        arguments,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(launch.__file__).parent.parent)])},
+    ) as child:
+        try:
+            folder = ended_or(child, lambda: next(iter(tmp_path.glob("runs/*/tape/*")), None)).parent.parent
+            ended_or(child, lambda: any(open_lots(folder)[1].values()))
+            if told == signal.SIGINT:
+                # as a terminal does: to everyone in the foreground, not to the driver alone
+                os.killpg(child.pid, told)
+            else:
+                os.kill(child.pid, told)
+            out, err = child.communicate(timeout=90)
+        finally:
+            child.kill()
+    assert (child.returncode, err) == (0, "")
+    ran = json.loads(out)
+    assert ran["num_trades"] >= 1
+    assert ran["folder"] == str(folder.relative_to(tmp_path))
+    assert_ended_cleanly(folder, tuple(path.name for path in folder.glob("tape/*")))
+
+
+def ended_or(child: subprocess.Popen[str], found: Callable[[], Any]) -> Any:
+    """Return what is found at last; fail when the child ends before."""
+    for _ in range(1_200):
+        if answer := found():
+            return answer
+        assert child.poll() is None, child.communicate()
+        time.sleep(0.1)
+    raise AssertionError("it was not found within two minutes")

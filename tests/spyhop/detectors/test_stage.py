@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spyhop.detectors.stage import DetectionStage
+from spyhop.detectors.state import DetectionParams
+from spyhop.model.instruments import Instrument
+from spyhop.model.rows import DETECTORS
+from spyhop.model.tape import EVENT, Kind, Venue, empty
+from spyhop.venues.binance import capture
+
+RAW = Path(__file__).resolve().parents[4] / "shared" / "data" / "binance_raw"
+NS = 1_000_000_000
+BEGIN = 1_723_161_600 * NS  # a whole minute
+BTC = Instrument(id=0, venue=Venue.BINANCE_USDM, symbol="BTCUSDT", tick_size=Decimal("0.1"), lot_size=Decimal("0.001"))
+INVERSE = Instrument(
+    id=0,
+    venue=Venue.BINANCE_COINM,
+    symbol="BTCUSD_PERP",
+    tick_size=Decimal("0.1"),
+    lot_size=Decimal(1),
+    multiplier=Decimal(100),
+    is_inverse=True,
+)
+
+
+def trades(seconds: int, lots: int = 1_000) -> Any:
+    out = np.zeros(seconds, EVENT)
+    out["kind"], out["side"], out["price"], out["qty"] = Kind.TRADE, 1, 600_000, lots
+    out["id"] = np.arange(seconds)
+    out["ts_recv"] = out["ts_event"] = BEGIN + np.arange(seconds) * NS
+    return out
+
+
+def test_only_rows_of_the_tape_are_folded() -> None:
+    stage = DetectionStage(BTC, DetectionParams())
+    assert len(stage.on(empty())) == 0
+    with pytest.raises(TypeError, match="rows of the tape"):
+        stage.on(np.zeros(3))
+
+
+def test_an_unknown_detector_cannot_be_left_out() -> None:
+    with pytest.raises(ValueError, match="no detector is called"):
+        DetectionParams(without=("obj",))
+
+
+def test_bars_close_as_time_passes_and_are_marked_on_the_row() -> None:
+    stage = DetectionStage(BTC, DetectionParams())
+    rows = stage.on(trades(200))
+    assert [int(ts - BEGIN) // NS for ts in rows["ts"][(rows["flags"] & 8) != 0]] == [61, 121, 181]
+    bars = stage.closed_bars()
+    assert set(bars) == {"1m", "3m"}
+    assert float(bars["3m"]["volume"]) == pytest.approx(180.0)
+    assert rows["last"][-1] == 60_000.0
+
+
+def test_statistics_count_what_was_folded_and_what_was_set_aside() -> None:
+    stage = DetectionStage(BTC, DetectionParams())
+    events = trades(10)
+    events["price"][3], events["qty"][4], events["side"][5] = 0, -1, 0
+    stage.on(events)
+    counters = stage.statistics()
+    assert counters["loop.events"] == 10
+    assert counters["loop.bad_trades"] == 3
+    assert counters["loop.rows"] == 9
+
+
+def test_contracts_of_inverse_instruments_count_by_what_they_are_worth() -> None:
+    stage = DetectionStage(INVERSE, DetectionParams())
+    stage.on(trades(120, lots=600))
+    # 600 contracts of 100 USD at 60,000 are one coin
+    assert float(stage.closed_bars()["1m"]["volume"]) == pytest.approx(60.0)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not RAW.exists(), reason="the shared recordings are not beside this tree")
+@pytest.mark.parametrize("name", ["usdm_btcusdt_20240718", "spot_ethusdt_20240808", "cm_btcusd_perp_20240808"])
+def test_a_recording_folds_without_a_gap_and_wakes_the_detectors(name: str) -> None:
+    events, instruments = capture.tape(RAW / f"{name}.gz")
+    stage = DetectionStage(instruments[0], DetectionParams())
+    rows = stage.on(events)
+    counters = stage.statistics()
+    for counter in ("sequence.gaps", "sequence.crossed", "sequence.bad_levels", "top.mismatches", "book.lost"):
+        assert counters[counter] == 0, counter
+    assert len(rows) > 170
+    assert rows["health"][2:].max() == 0
+    for part in ("detections", "evidence", "timeframes"):
+        for field in rows[part].dtype.names:
+            assert np.all(np.isfinite(rows[part][field])), field
+    ready = rows["detections"]["ready"][-1]
+    for detector in ("obi", "wpi", "volume_cluster", "spread", "flow", "momentum", "trend", "divergence"):
+        assert ready[DETECTORS.index(detector)], detector

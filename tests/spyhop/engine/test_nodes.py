@@ -1,0 +1,369 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spyhop.clock import NS_PER_HOUR, NS_PER_S
+from spyhop.detectors.stage import DetectionStage
+from spyhop.detectors.state import DetectionParams
+from spyhop.engine.feeds import ArrayFeed
+from spyhop.engine.nodes import DecisionNode, FeedNode, FeedOutput, OrderNode, RiskNode
+from spyhop.engine.streams import END_OF_TIME
+from spyhop.model import tape
+from spyhop.model.decisions import Decision, Intent
+from spyhop.model.rows import ROW, RowFlag
+from spyhop.model.tape import Events, Kind, Status
+from spyhop.model.verdicts import Approved, EpochBegan, Refused
+from spyhop.simulation.feed import GenerativeFeed, usual_instrument
+
+START = 1_764_288_000 * NS_PER_S
+HOURS = 0.01
+
+
+def all_steps(node: FeedNode) -> list[FeedOutput]:
+    outputs = []
+    while not node.is_finished:
+        outputs.append(node.step())
+    return outputs
+
+
+def all_events(outputs: list[FeedOutput]) -> Events:
+    return tape.joined([output.events for output in outputs])
+
+
+def in_batches(events: Events, size: int) -> ArrayFeed:
+    return ArrayFeed([events[at : at + size] for at in range(0, len(events), size)])
+
+
+def is_end(event: np.void) -> bool:
+    return bool(event["kind"] == Kind.STATUS and event["aux"] == Status.SESSION_END)
+
+
+def real_node(span_s: int = 0) -> FeedNode:
+    instrument = usual_instrument("BTCUSDT", 3)
+    feed = GenerativeFeed(instrument, seed=7, start_ts=START, hours=HOURS)
+    stage = DetectionStage(instrument, DetectionParams())
+    return FeedNode("BTCUSDT", instrument.id, feed, stage, START, span_s * NS_PER_S)
+
+
+# feeds
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 100])
+@pytest.mark.parametrize("start", [0, 10])
+def test_a_feed_ends_after_its_span_one_nanosecond_behind_its_last_event(make: Any, size: int, start: int) -> None:
+    events = make.events(10, 20, 30, 39, 40, 50, instrument=4)
+    node = FeedNode("a", 4, in_batches(events, size), make.Detection(), start, span_ns=30)
+    outputs = all_steps(node)
+    whole = all_events(outputs)
+    assert whole["ts_recv"].tolist() == [10, 20, 30, 39, 40]
+    assert [is_end(event) for event in whole] == [False] * 4 + [True]
+    assert whole["instrument"][-1] == 4
+    assert (outputs[-1].tape_watermark, outputs[-1].row_watermark) == (END_OF_TIME, END_OF_TIME)
+    assert [output.is_finished for output in outputs] == [False] * (len(outputs) - 1) + [True]
+    assert [row["ts"] for output in outputs for row in output.rows if row["flags"] & RowFlag.END] == [40]
+    assert node.num_events == 5
+
+
+def test_the_span_of_a_late_instrument_is_counted_from_the_start_of_the_session(make: Any) -> None:
+    node = FeedNode("a", 0, ArrayFeed([make.events(25, 35, 45)]), make.Detection(), start_ns=10, span_ns=30)
+    assert all_events(all_steps(node))["ts_recv"].tolist() == [25, 35, 36]
+
+
+def test_without_a_span_a_feed_ends_where_its_source_does(make: Any) -> None:
+    whole = all_events(all_steps(FeedNode("a", 0, in_batches(make.events(10, 20, 30), 2), make.Detection())))
+    assert whole["ts_recv"].tolist() == [10, 20, 30, 31]
+    assert is_end(whole[-1])
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_a_tape_that_brings_its_own_end_gets_no_second_one(make: Any, size: int) -> None:
+    recorded = tape.joined([make.events(10, 20), make.session_end(21)])
+    node = FeedNode("a", 0, in_batches(recorded, size), make.Detection())
+    outputs = all_steps(node)
+    assert np.array_equal(all_events(outputs), recorded)
+    assert outputs[-1].tape_watermark == END_OF_TIME
+    again = node.finish()
+    assert (len(again.events), len(again.rows), again.is_finished) == (0, 0, True)
+
+
+def test_a_feed_can_be_ended_anywhere_even_before_its_first_event(make: Any) -> None:
+    node = make.feed_node("a", 0, in_batches(make.events(10, 20, 30), 1))
+    node.step()
+    assert node.finish().events["ts_recv"].tolist() == [11]
+    assert node.is_finished
+    fresh = make.feed_node("a", 0, ArrayFeed([])).finish()
+    assert fresh.is_finished
+    assert is_end(fresh.events[0])
+
+
+def test_an_empty_batch_is_no_end(make: Any) -> None:
+    node = make.feed_node("a", 0, ArrayFeed([make.events(10), tape.empty(), make.events(20)]))
+    marks = [(output.tape_watermark, output.is_finished) for output in [node.step(), node.step(), node.step()]]
+    assert marks == [(10, False), (10, False), (20, False)]
+
+
+def test_no_event_and_no_row_is_older_than_a_promise(prepared_kernels: None) -> None:
+    tape_mark = row_mark = num_rows = 0
+    for output in all_steps(real_node()):
+        assert not len(output.events) or output.events["ts_recv"][0] >= tape_mark
+        assert not len(output.rows) or output.rows["ts"][0] >= row_mark
+        tape_mark, row_mark = output.tape_watermark, output.row_watermark
+        num_rows += len(output.rows)
+    assert num_rows > HOURS * 3_600 - 2
+
+
+@pytest.mark.parametrize("span_s", [0, 20])
+def test_a_feed_restored_at_any_cut_goes_on_as_if_nothing_had_been(prepared_kernels: None, span_s: int) -> None:
+    reference = real_node(span_s)
+    whole = all_steps(reference)
+    assert len(whole) > 19
+    for cut in range(0, len(whole) + 1, 4):
+        first = real_node(span_s)
+        head = [first.step() for _ in range(cut)]
+        second = real_node(span_s)
+        second.restore(first.snapshot())
+        assert second.is_finished == first.is_finished
+        outputs = head + all_steps(second)
+        assert len(outputs) == len(whole)
+        for one, other in zip(outputs, whole, strict=True):
+            assert one.events.tobytes() == other.events.tobytes()
+            assert one.rows.tobytes() == other.rows.tobytes()
+            assert (one.tape_watermark, one.row_watermark) == (other.tape_watermark, other.row_watermark)
+        assert second.statistics() == reference.statistics()
+
+
+def test_a_session_of_hours_is_cut_to_them(prepared_kernels: None) -> None:
+    span = all_events(all_steps(real_node(span_s=20)))
+    assert START + 19 * NS_PER_S < span["ts_recv"][-1] <= START + 20 * NS_PER_S
+    assert round(HOURS * NS_PER_HOUR) > 20 * NS_PER_S
+
+
+# decisions
+
+
+@pytest.mark.parametrize("flag", [RowFlag.ANALYSIS, RowFlag.SHARP, RowFlag.END])
+def test_where_something_is_decided_every_earlier_fact_is_known_and_no_later_one(make: Any, flag: RowFlag) -> None:
+    stage = make.Deciding()
+    node = DecisionNode(stage, ["a"])
+    node.rows.put("a", make.row(10, flags=flag), 11)
+    node.facts.put([make.fact(3), make.fact(9)], 9)
+    assert node.step().watermark == 10
+    assert stage.told == []
+    node.facts.put([make.fact(9), make.fact(10), make.fact(11)], 12)
+    output = node.step()
+    assert stage.told == [("fact", 3), ("fact", 9), ("fact", 9), ("row", 10)]
+    assert output.watermark == 11
+    assert len(output.probabilities) == len(output.rows) == 1
+
+
+@pytest.mark.parametrize("flag", [RowFlag.SECOND, RowFlag.BAR])
+def test_other_rows_wait_for_nobody(make: Any, flag: RowFlag) -> None:
+    stage = make.Deciding()
+    node = DecisionNode(stage, ["a"])
+    node.rows.put("a", make.row(10, flags=flag), 11)
+    assert node.step().rows["ts"].tolist() == [10]
+    assert stage.told == [("row", 10)]
+
+
+def test_rows_behind_one_that_waits_wait_too(make: Any) -> None:
+    node = make.decision_node()
+    plain = RowFlag.SECOND
+    node.rows.put("a", np.concatenate([make.row(10), make.row(20, flags=plain), make.row(30, flags=plain)]), 31)
+    assert len(node.step().rows) == 0
+    assert node.statistics()["mailbox"] == 3
+    node.facts.put([], 10)
+    assert node.step().rows["ts"].tolist() == [10, 20, 30]
+
+
+def test_rows_wait_for_the_slowest_feed_and_come_by_time_then_instrument(make: Any) -> None:
+    node = make.decision_node(["b", "a"])
+    node.facts.put([], 100)
+    node.rows.put("b", make.row(10, 1), 11)
+    assert len(node.step().rows) == 0
+    node.rows.put("a", make.row(10, 0), 11)
+    assert node.step().rows["instrument"].tolist() == [0, 1]
+
+
+def test_entries_are_numbered_and_a_decision_comes_before_its_intent(make: Any) -> None:
+    node = make.decision_node()
+    node.facts.put([], 100)
+    node.rows.put("a", np.concatenate([make.row(10), make.row(20)]), END_OF_TIME)
+    output = node.step()
+    assert [(type(entry.message), entry.ts, entry.stage, entry.seq) for entry in output.entries] == [
+        (Decision, 10, "decision", 0),
+        (Intent, 10, "decision", 1),
+        (Decision, 20, "decision", 2),
+        (Intent, 20, "decision", 3),
+    ]
+    assert [one.ts for one in output.intents] == [10, 20]
+
+
+def test_at_the_end_the_last_facts_arrive_though_nothing_is_decided_any_more(make: Any) -> None:
+    stage = make.Deciding()
+    node = DecisionNode(stage, ["a"])
+    node.rows.put("a", make.row(10), END_OF_TIME)
+    node.facts.put([make.fact(12)], END_OF_TIME)
+    assert node.step().watermark == END_OF_TIME
+    assert stage.told == [("row", 10), ("fact", 12)]
+
+
+def test_a_decision_node_restored_while_it_waits_goes_on(make: Any) -> None:
+    node = make.decision_node(["a", "b"])
+    node.facts.put([make.fact(5), make.fact(15)], 10)
+    node.rows.put("a", np.concatenate([make.row(10), make.row(20), make.row(40)]), 41)
+    node.rows.put("b", make.row(10, 1), 21)
+    first = node.step()
+    assert first.rows["instrument"].tolist() == [0, 1]
+    copy = make.decision_node(["a", "b"])
+    copy.restore(node.snapshot())
+    for one in (node, copy):
+        one.facts.put([], 100)
+        one.rows.put("b", np.zeros(0, ROW), END_OF_TIME)
+    ours, theirs = node.step(), copy.step()
+    assert ours.entries == theirs.entries
+    assert [entry.seq for entry in ours.entries] == [4, 5, 6, 7]
+    assert copy.snapshot() == node.snapshot()
+
+
+# risk
+
+
+def test_an_intent_is_judged_once_earlier_facts_are_known_and_before_later_ones(make: Any) -> None:
+    stage = make.Judging()
+    node = RiskNode(stage)
+    node.intents.put([make.intent(10), make.intent(11)], 15)
+    node.facts.put([make.fact(9), make.fact(10)], 10)
+    output = node.step()
+    assert stage.told == [("fact", 9), ("intent", 10)]
+    assert output.watermark == 11
+    node.facts.put([], 11)
+    output = node.step()
+    assert stage.told[2:] == [("fact", 10), ("intent", 11)]
+    assert (output.watermark, output.approved) == (15, [])
+
+
+def test_a_refusal_is_an_entry_and_no_approval(make: Any) -> None:
+    node = make.risk_node()
+    node.facts.put([], 100)
+    node.intents.put([make.intent(10), make.intent(11)], 15)
+    output = node.step()
+    assert [type(entry.message) for entry in output.entries] == [Approved, Refused]
+    assert [one.ts for one in output.approved] == [10]
+
+
+def test_epochs_begin_at_the_entries_that_they_name(make: Any) -> None:
+    stage = make.Judging()
+    node = RiskNode(stage)
+    node.begin_epochs([EpochBegan(ts=0, epoch=3, at_seq=4)])
+    node.begin_epochs([EpochBegan(ts=0, epoch=2, at_seq=1)])
+    node.facts.put([], END_OF_TIME)
+    node.intents.put([make.intent(ts) for ts in (10, 20, 30, 40)], END_OF_TIME)
+    entries = node.step().entries
+    kinds = [(entry.seq, entry.ts, type(entry.message).__name__) for entry in entries]
+    assert kinds == [
+        (0, 10, "Approved"),
+        (1, 20, "EpochBegan"),
+        (2, 20, "Approved"),
+        (3, 30, "Approved"),
+        (4, 40, "EpochBegan"),
+        (5, 40, "Approved"),
+    ]
+    assert stage.told == [
+        ("intent", 10),
+        ("epoch", 2),
+        ("intent", 20),
+        ("intent", 30),
+        ("epoch", 3),
+        ("intent", 40),
+    ]
+    told = [entry.message for entry in entries if isinstance(entry.message, EpochBegan)]
+    assert [(one.ts, one.epoch, one.at_seq) for one in told] == [(20, 2, 1), (40, 3, 4)]
+
+
+def test_a_risk_node_restored_while_it_waits_goes_on(make: Any) -> None:
+    node = make.risk_node()
+    node.intents.put([make.intent(10), make.intent(20)], 25)
+    node.facts.put([make.fact(5), make.fact(12)], 15)
+    assert len(node.step().entries) == 1
+    copy = make.risk_node()
+    copy.restore(node.snapshot())
+    for one in (node, copy):
+        one.facts.put([], 30)
+    ours, theirs = node.step(), copy.step()
+    assert ours == theirs
+    assert [entry.seq for entry in ours.entries] == [1]
+    assert copy.snapshot() == node.snapshot()
+
+
+# orders
+
+
+def test_no_order_is_worked_beyond_what_approvals_promise(make: Any) -> None:
+    stage = make.Ordering()
+    node = OrderNode(stage, ["a"])
+    node.tape.put("a", make.events(1, 2, 3, 4), 5)
+    assert node.step().watermark == 0
+    assert stage.told == []
+    node.approved.put([], 3)
+    output = node.step()
+    assert stage.told == [("event", 1), ("event", 2), ("until", 3)]
+    assert (output.watermark, [fact.ts for fact in output.facts]) == (3, [1, 2])
+    assert node.step().facts == []
+    assert len(stage.told) == 3
+
+
+def test_an_approval_comes_behind_earlier_events_and_before_those_of_its_instant(make: Any) -> None:
+    stage = make.Ordering()
+    node = OrderNode(stage, ["a"])
+    node.tape.put("a", make.events(1, 2, 2, 3), END_OF_TIME)
+    node.approved.put([make.approved(2)], END_OF_TIME)
+    node.step()
+    events = [one for one in stage.told if one[0] != "until"]
+    assert events == [("event", 1), ("approved", 2), ("event", 2), ("event", 2), ("event", 3)]
+
+
+def test_a_fact_that_is_not_due_is_held_back(make: Any) -> None:
+    node = make.order_node(delay=5)
+    node.tape.put("a", make.events(1, 4, 6), 8)
+    node.approved.put([], 7)
+    output = node.step()
+    assert [fact.ts for fact in output.facts] == [6]
+    node.approved.put([], 11)
+    node.tape.put("a", make.events(9), 11)
+    output = node.step()
+    assert [fact.ts for fact in output.facts] == [9]
+    node.approved.put([], END_OF_TIME)
+    node.tape.put("a", tape.empty(), END_OF_TIME)
+    output = node.step()
+    assert [fact.ts for fact in output.facts] == [11, 14]
+    assert [(entry.seq, entry.message) for entry in output.entries] == list(enumerate(output.facts, 2))
+
+
+@given(st.lists(st.integers(1, 30), max_size=20), st.lists(st.integers(1, 35), max_size=8), st.integers(0, 9))
+def test_facts_and_their_numbers_do_not_depend_on_cuts_or_restarts(
+    make: Any, stamps: list[int], cuts: list[int], delay: int
+) -> None:
+    events, approvals = make.events(*sorted(stamps)), [make.approved(ts) for ts in (7, 8, 21)]
+    node, entries = make.order_node(delay=delay), []
+    low = 0
+    for cut in [*sorted(cuts), 100]:
+        is_now = (events["ts_recv"] >= low) & (events["ts_recv"] < cut)
+        node.tape.put("a", events[is_now], cut)
+        node.approved.put([one for one in approvals if low <= one.ts < cut], cut)
+        low = cut
+        output = node.step()
+        assert all(fact.ts < output.watermark for fact in output.facts)
+        entries += output.entries
+        snapshot = node.snapshot()
+        node = make.order_node(delay=delay)
+        node.restore(snapshot)
+    whole = make.order_node(delay=delay)
+    whole.tape.put("a", events, 100)
+    whole.approved.put(approvals, 100)
+    assert entries == whole.step().entries
+    assert len(entries) == len(stamps) + 3

@@ -1,0 +1,490 @@
+"""Round trips: every way out, every way of going wrong, and the same facts however the tape is cut."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+import numpy as np
+import pytest
+
+from spyhop.clock import NS_PER_MS, NS_PER_S
+from spyhop.errors import StateError
+from spyhop.execution.stage import ExecutionParams, OrderStage
+from spyhop.ledger.account import Account
+from spyhop.model.decisions import Intent
+from spyhop.model.instruments import Instrument
+from spyhop.model.orders import (
+    Fact,
+    Fill,
+    FundingPaid,
+    Liquidated,
+    OrderAccepted,
+    OrderChanged,
+    OrderStatus,
+    Purpose,
+    SubmitOrder,
+    TradeClosed,
+)
+from spyhop.model.tape import Events, Flag, Kind, Side, Status, Venue, event, joined
+from spyhop.model.verdicts import Approved
+from spyhop.simulation.feed import GenerativeFeed, MarketParams, usual_instrument
+from spyhop.simulation.venue import SimulatedVenue, VenueParams
+
+FOREVER = (1 << 63) - 1
+S = NS_PER_S
+MS = NS_PER_MS
+COIN = Instrument(id=0, venue=Venue.SIMULATED, symbol="COINUSDT", tick_size=Decimal("0.5"), lot_size=Decimal("0.1"))
+PROMPT = VenueParams(
+    entry_latency_ms=10.0,
+    entry_jitter_ms=0.0,
+    response_latency_ms=5.0,
+    response_jitter_ms=0.0,
+    trigger_latency_ms=0.0,
+    default_leverage=1.0,
+)
+POINT = 0.5 * 0.1  # quote currency of a tick and a lot
+
+
+def book(ts: int, bids: dict[int, int], asks: dict[int, int]) -> Events:
+    levels = [(1, price, qty) for price, qty in bids.items()] + [(-1, price, qty) for price, qty in asks.items()]
+    rows = [event(Kind.SNAPSHOT, ts, qty=len(levels), id=ts)]
+    for i, (side, price, qty) in enumerate(levels):
+        flags = Flag.FROM_SNAPSHOT | (Flag.LAST if i == len(levels) - 1 else 0)
+        rows.append(event(Kind.LEVEL, ts, side=side, price=price, qty=qty, id=ts, aux=ts, aux2=-1, flags=flags))
+    return joined(rows)
+
+
+def trade(ts: int, side: int, price: int, qty: int = 1) -> Events:
+    return event(Kind.TRADE, ts, side=side, price=price, qty=qty)
+
+
+def end(ts: int) -> Events:
+    return event(Kind.STATUS, ts, aux=Status.SESSION_END)
+
+
+def approval(ts: int = 2 * S, lots: int = 10, side: Side = Side.BUY, **keywords) -> Approved:
+    take, stop, hold = (keywords.pop(name, None) for name in ("take", "stop", "hold"))
+    intent = Intent(
+        seq=keywords.pop("seq", 1),
+        ts=ts,
+        instrument=keywords.pop("instrument", 0),
+        decision_seq=7,
+        side=side,
+        strategy="WHALE_PUMP",
+        probability=0.8,
+        confidence=0.7,
+        reference=keywords.pop("reference", 1000),
+        take_profit=take or 1000 + side * 20,
+        stop=stop or 1000 - side * 10,
+        max_hold_ns=hold if hold is not None else 100 * S,
+    )
+    values = {
+        "seq": 1,
+        "ts": ts,
+        "leverage": 2.0,
+        "risk": 1.0,
+        "margin": 0.0,
+        "epoch": 1,
+        "expires": ts + S,
+        **keywords,
+    }
+    return Approved(intent=intent, lots=lots, **values)
+
+
+def stage(
+    params: ExecutionParams | None = None, venue: VenueParams = PROMPT, instruments: tuple[Instrument, ...] = (COIN,)
+) -> OrderStage:
+    return OrderStage(params or ExecutionParams(), instruments, SimulatedVenue(instruments, venue), "s1")
+
+
+def play(one: OrderStage, approvals: list[Approved], events: Events, until: int = FOREVER) -> list[Fact]:
+    facts: list[Fact] = []
+    for approved in approvals:
+        count = int(np.searchsorted(events["ts_recv"], approved.ts, side="left"))
+        facts += one.advance(events[:count], approved.ts)
+        facts += one.on_approved(approved)
+        events = events[count:]
+    facts += one.advance(events, until)
+    assert [fact.ts for fact in facts] == sorted(fact.ts for fact in facts)
+    return facts
+
+
+def run(approvals: list[Approved], *tapes: Events, **keywords) -> list[Fact]:
+    return play(stage(**keywords), approvals, joined(list(tapes)))
+
+
+def only(facts: list[Fact], kind: type) -> list:
+    return [fact for fact in facts if isinstance(fact, kind)]
+
+
+def closed(facts: list[Fact]) -> TradeClosed:
+    (record,) = only(facts, TradeClosed)
+    return record
+
+
+def path(facts: list[Fact], purpose: Purpose) -> list[str]:
+    """Return the causes and statuses of the (first) order with a purpose."""
+    first = next(f.client_order_id for f in only(facts, OrderChanged) if f.order.purpose is purpose)
+    return [str(f.status) for f in only(facts, OrderChanged) if f.client_order_id == first]
+
+
+def check_conservation(facts: list[Fact], instrument: Instrument = COIN) -> None:
+    """Fills add up to nothing held, and the records' net is what an account gained."""
+    assert sum(f.side * f.lots for f in only(facts, Fill)) == sum(f.side * f.lots for f in only(facts, Liquidated))
+    account = Account(1_000_000.0, [instrument])
+    for fact in facts:
+        account.on_fact(fact)
+    net = sum(record.net for record in only(facts, TradeClosed))
+    assert account.cash - 1_000_000.0 == pytest.approx(net, abs=1e-6)
+    for record in only(facts, TradeClosed):
+        assert record.net == pytest.approx(record.gross - record.fees - record.funding, abs=1e-12)
+
+
+MARKET = book(1 * S, {999: 50, 998: 50, 980: 500}, {1001: 6, 1002: 40, 1020: 500})
+HIGH = joined([book(10 * S, {1021: 50, 1020: 50}, {1023: 50}), trade(11 * S, 1, 1022)])
+LOW = joined([book(10 * S, {988: 4, 987: 50}, {991: 50}), trade(11 * S, -1, 990)])
+
+
+def test_a_take_profit_ends_a_long() -> None:
+    facts = run([approval()], MARKET, HIGH)
+    record = closed(facts)
+    assert record.exit_purpose == "take_profit"
+    assert record.entry_price == pytest.approx((6 * 1001 + 4 * 1002) / 10 * 0.5)
+    assert record.exit_price == pytest.approx(1021 * 0.5)
+    assert record.gross == pytest.approx(POINT * (10 * 1021 - 6 * 1001 - 4 * 1002))
+    assert record.fees == pytest.approx(0.0004 * POINT * (10 * 1021 + 6 * 1001 + 4 * 1002))
+    assert (record.lots, record.strategy, record.intent_seq, record.decision_seq) == (10, "WHALE_PUMP", 1, 7)
+    assert (record.take_profit_price, record.stop_loss_price) == (510.0, 495.0)
+    check_conservation(facts)
+
+
+def test_a_stop_ends_a_long() -> None:
+    facts = run([approval()], MARKET, LOW)
+    record = closed(facts)
+    assert record.exit_purpose == "stop_loss"
+    assert record.exit_price == pytest.approx((4 * 988 + 6 * 987) / 10 * 0.5)
+    assert record.gross < 0.0
+    check_conservation(facts)
+
+
+def test_a_short_is_the_mirror_of_a_long() -> None:
+    long = closed(run([approval()], MARKET, HIGH))
+    mirrored = book(1 * S, {999: 6, 998: 40, 980: 500}, {1001: 50, 1002: 50, 1020: 500})
+    low = joined([book(10 * S, {977: 50}, {979: 50, 980: 50}), trade(11 * S, -1, 978)])
+    short = closed(run([approval(side=Side.SELL)], mirrored, low))
+    assert short.exit_purpose == "take_profit"
+    assert short.gross == pytest.approx(long.gross)
+    assert short.max_profit_frac == pytest.approx(long.max_profit_frac, rel=0.05)
+
+
+def test_the_one_exit_cancels_the_other() -> None:
+    facts = run([approval()], MARKET, HIGH)
+    assert path(facts, Purpose.ENTRY) == ["pending_new", "open", "partially_filled", "filled"]
+    assert path(facts, Purpose.TAKE_PROFIT) == ["pending_new", "open", "filled"]
+    assert path(facts, Purpose.STOP_LOSS) == ["pending_new", "open", "cancel_pending", "cancelled"]
+
+
+def test_exits_are_as_large_as_what_was_filled() -> None:
+    thin = book(1 * S, {999: 50}, {1001: 6})
+    facts = run([approval(lots=10)], thin, HIGH)
+    exits = [f.order for f in only(facts, OrderChanged) if f.order.reduce_only and f.status is OrderStatus.PENDING_NEW]
+    assert {order.lots for order in exits} == {6}
+    assert all(order.reduce_only for order in exits)
+    assert closed(facts).lots == 6
+    check_conservation(facts)
+
+
+def test_an_entry_that_got_nothing_leaves_nothing() -> None:
+    one = stage()
+    facts = play(one, [approval()], trade(1 * S, 1, 1000))
+    assert path(facts, Purpose.ENTRY) == ["pending_new", "open", "cancelled"]
+    assert only(facts, TradeClosed) == []
+    assert one.statistics()["open_trips"] == one.statistics()["live_orders"] == 0.0
+
+
+def test_the_maximum_hold_closes_at_the_book() -> None:
+    still = joined([trade((20 + k) * S, 1, 1001) for k in range(20)])
+    facts = run([approval(hold=30 * S)], MARKET, still)
+    record = closed(facts)
+    assert record.exit_purpose == "max_hold"
+    assert record.ts_exit == record.ts_entry + 30 * S + 15 * MS
+    assert record.exit_price == pytest.approx(999 * 0.5)
+    check_conservation(facts)
+
+
+def test_the_maximum_hold_needs_no_event() -> None:
+    one = stage()
+    play(one, [approval(hold=30 * S)], MARKET, until=10 * S)
+    assert only(one.advance(MARKET[:0], 40 * S), TradeClosed)
+
+
+def test_the_end_of_the_session_flattens() -> None:
+    one = stage()
+    facts = play(one, [approval()], joined([MARKET, end(10 * S)]))
+    record = closed(facts)
+    assert record.exit_purpose == "session_end"
+    assert record.ts_exit == 10 * S + 15 * MS
+    assert one.statistics()["open_trips"] == one.statistics()["live_orders"] == 0.0
+    check_conservation(facts)
+
+
+def test_the_end_without_any_depth_settles_and_says_so() -> None:
+    gap = event(Kind.STATUS, 9 * S, aux=Status.GAP)
+    facts = run([approval()], MARKET, trade(8 * S, -1, 997), gap, end(10 * S))
+    last = only(facts, OrderChanged)[-3:]
+    assert any("settled at the last price" in fact.reason for fact in last)
+    assert closed(facts).exit_price == pytest.approx(996 * 0.5)
+    check_conservation(facts)
+
+
+def test_an_entry_in_flight_at_the_end_is_closed_all_the_same() -> None:
+    one = stage()
+    facts = play(one, [approval(10 * S - MS)], joined([MARKET, end(10 * S)]))
+    assert closed(facts).exit_purpose == "session_end"
+    assert one.statistics()["live_orders"] == 0.0
+    check_conservation(facts)
+
+
+def test_a_resting_entry_is_cancelled_at_the_end() -> None:
+    facts = run([approval(reference=990)], MARKET, end(3 * S), params=ExecutionParams(entry_type="limit"))
+    assert path(facts, Purpose.ENTRY) == ["pending_new", "open", "cancel_pending", "cancelled"]
+
+
+def test_after_the_end_nothing_is_entered() -> None:
+    facts = run([approval(12 * S)], MARKET, end(10 * S), trade(13 * S, 1, 1000))
+    (refused,) = only(facts, OrderChanged)
+    assert (refused.status, refused.cause, refused.reason) == (OrderStatus.REJECTED, "refused", "the session has ended")
+
+
+def test_the_end_of_one_instrument_leaves_the_other_alone() -> None:
+    other = msgspec.structs.replace(COIN, id=1, symbol="OTHERUSDT")
+    second = MARKET.copy()
+    second["instrument"] = 1
+    tape = joined([MARKET, second, end(10 * S)])
+    facts = run([approval(), approval(instrument=1, seq=2)], tape, instruments=(COIN, other))
+    assert [(record.instrument, record.exit_purpose) for record in only(facts, TradeClosed)] == [
+        (0, "session_end"),
+        (1, "max_hold"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("late", "reason"),
+    [
+        (approval(5 * S, epoch=2, expires=5 * S - MS), "the approval expired 1.000 ms ago"),
+        (approval(5 * S, epoch=1), "epoch 1 is older than 2"),
+        (approval(5 * S, epoch=2, instrument=5), "instrument 5 is not traded in this session"),
+        (approval(5 * S, epoch=2), "a trade of this instrument is under way"),
+        (approval(5 * S, epoch=2, lots=0), "0 lots cannot be ordered"),
+    ],
+)
+def test_what_may_not_be_entered_any_more_is_a_fact(late: Approved, reason: str) -> None:
+    one = stage()
+    if "0 lots" in reason:
+        one.on_approved(approval(epoch=2, instrument=9))
+        facts = play(one, [late], MARKET)
+    else:
+        facts = play(one, [approval(epoch=2), late], MARKET, until=6 * S)
+    refused = [f for f in only(facts, OrderChanged) if f.cause == "refused"]
+    assert [(f.status, f.reason) for f in refused] == [(OrderStatus.REJECTED, reason)]
+
+
+def test_an_expired_approval_does_not_reach_the_venue() -> None:
+    one = stage()
+    facts = play(one, [approval(expires=2 * S - 1)], MARKET)
+    assert len(facts) == 1
+    assert one.statistics()["venue_live_orders"] == 0.0
+
+
+def test_a_rejection_frees_the_instrument() -> None:
+    strict = msgspec.structs.replace(COIN, min_notional=Decimal(10**6))
+    facts = run([approval(), approval(5 * S)], MARKET, instruments=(strict,))
+    changes = only(facts, OrderChanged)
+    assert [f.status for f in changes] == [OrderStatus.PENDING_NEW, OrderStatus.REJECTED] * 2
+    assert "notional" in changes[1].reason
+
+
+def test_a_limit_entry_fills_in_parts_and_each_part_is_armed() -> None:
+    queue = book(1 * S, {999: 50, 1000: 5}, {1001: 6, 1002: 40})
+    parts = joined([trade(3 * S, -1, 1000, 8), trade(4 * S, -1, 1000, 4), HIGH])
+    facts = run([approval()], queue, parts, params=ExecutionParams(entry_type="limit"))
+    assert [(f.lots, f.liquidity) for f in only(facts, Fill)][:2] == [(3, "maker"), (4, "maker")]
+    sizes = [
+        f.order.lots
+        for f in only(facts, OrderChanged)
+        if f.order.purpose is Purpose.STOP_LOSS and f.status is OrderStatus.PENDING_NEW
+    ]
+    assert sizes == [3, 4]
+    assert "cancelled" in path(facts, Purpose.ENTRY)
+    assert closed(facts).lots == 7
+    check_conservation(facts)
+
+
+def test_a_limit_entry_waits_no_longer_than_told() -> None:
+    facts = run(
+        [approval(reference=990)],
+        MARKET,
+        trade(20 * S, 1, 1001),
+        params=ExecutionParams(entry_type="limit", entry_wait_ms=3_000.0),
+    )
+    asked = next(f for f in only(facts, OrderChanged) if f.status is OrderStatus.CANCEL_PENDING)
+    assert asked.ts == 5 * S
+    assert only(facts, TradeClosed) == []
+
+
+def test_a_post_only_entry_that_would_cross_is_rejected() -> None:
+    facts = run([approval(reference=1001)], MARKET, params=ExecutionParams(entry_type="post_only"))
+    assert path(facts, Purpose.ENTRY) == ["pending_new", "rejected"]
+
+
+def test_an_exit_that_found_too_little_depth_is_tried_again() -> None:
+    thin = joined([book(10 * S, {988: 4}, {991: 50}), trade(11 * S, -1, 990)])
+    more = book(11 * S + 200 * MS, {985: 50}, {991: 50})
+    one = stage()
+    facts = play(one, [approval()], joined([MARKET, thin, more]))
+    record = closed(facts)
+    assert record.exit_purpose == "stop_loss"
+    assert [(f.price, f.lots) for f in only(facts, Fill)][-2:] == [(988, 4), (985, 6)]
+    assert one.statistics()["live_orders"] == 0.0
+    check_conservation(facts)
+
+
+def test_an_exit_that_got_nothing_at_all_is_tried_again() -> None:
+    # a stop that fires into an empty book ends without a fill, and must not leave the position bare
+    empty = joined([event(Kind.STATUS, 10 * S, aux=Status.GAP), trade(11 * S, -1, 990)])
+    back = book(14 * S, {985: 50}, {991: 50})
+    facts = run([approval(hold=900 * S)], MARKET, empty, back)
+    assert path(facts, Purpose.STOP_LOSS) == ["pending_new", "open", "cancelled"]
+    record = closed(facts)
+    assert (record.exit_purpose, record.exit_price) == ("stop_loss", 985 * 0.5)
+    assert 14 * S < record.ts_exit < 15 * S
+    check_conservation(facts)
+
+
+def test_exits_without_end_are_an_error_and_not_a_loop() -> None:
+    gone = joined([book(10 * S, {988: 4}, {991: 50}), trade(11 * S, -1, 990)])
+    with pytest.raises(StateError, match="still open after 3 attempts"):
+        run([approval()], MARKET, gone, params=ExecutionParams(max_close_attempts=3))
+
+
+def test_funding_across_a_stamp_is_in_the_record() -> None:
+    settled = event(Kind.FUNDING, 5 * S + 1, id=5 * S, aux=round(0.001 * 1e12), flags=Flag.SETTLED)
+    facts = run([approval()], MARKET, trade(4 * S, 1, 1000), settled, HIGH)
+    (paid,) = only(facts, FundingPaid)
+    record = closed(facts)
+    assert record.funding == paid.amount == pytest.approx(1000 * POINT * 10 * 0.001)
+    check_conservation(facts)
+
+
+def test_liquidation_ends_a_trip_with_its_margin() -> None:
+    crash = event(Kind.MARK, 5 * S, price=850)
+    margin = POINT * 1000 * 10 / 10.0
+    facts = run([approval(margin=margin, stop=700)], MARKET, crash)
+    (lost,) = only(facts, Liquidated)
+    record = closed(facts)
+    assert record.exit_purpose == "liquidation"
+    assert lost.loss == pytest.approx(margin, rel=0.01)
+    assert record.gross == pytest.approx(-lost.loss)
+    check_conservation(facts)
+
+
+def test_excursions_are_those_of_the_trades_while_it_was_held() -> None:
+    trades = joined(
+        [trade(1 * S + 5, -1, 991), trade(5 * S, 1, 1010), trade(6 * S, -1, 995), HIGH, trade(20 * S, 1, 1700)]
+    )
+    record = closed(run([approval()], MARKET, trades))
+    entry = (6 * 1001 + 4 * 1002) / 10
+    assert record.max_profit_frac == pytest.approx(1022 / entry - 1.0)
+    assert record.max_drawdown_frac == pytest.approx(995 / entry - 1.0)
+
+
+def test_slippage_of_the_record_is_that_of_its_fills() -> None:
+    facts = run([approval()], MARKET, HIGH)
+    assert closed(facts).slippage == pytest.approx(sum(f.slippage for f in only(facts, Fill)))
+    assert only(facts, Fill)[0].slippage > 0.0
+
+
+def test_client_ids_count_on_and_trade_ids_have_the_seed_shape() -> None:
+    facts = run([approval()], MARKET, HIGH)
+    ids = [f.client_order_id for f in only(facts, OrderChanged) if f.status is OrderStatus.PENDING_NEW]
+    assert ids == ["s1-000001", "s1-000002", "s1-000003"]
+    assert closed(facts).trade_id == "WT_19700101_000002_0001"
+
+
+def test_a_report_on_an_unknown_order_is_an_error() -> None:
+    class Confused(SimulatedVenue):
+        def advance(self, events: Events, start: int, until: int):
+            return start, [OrderAccepted(ts=1, ts_venue=1, client_order_id="whose", instrument=0)]
+
+    one = OrderStage(ExecutionParams(), [COIN], Confused([COIN]), "s1")
+    with pytest.raises(StateError, match="not ours"):
+        one.advance(MARKET, 5 * S)
+
+
+def test_the_leverage_of_an_order_is_that_of_its_margin() -> None:
+    facts = run([approval(margin=POINT * 1000 * 10 / 4.0)], MARKET)
+    submitted: SubmitOrder = only(facts, OrderChanged)[0].order
+    assert submitted.leverage == pytest.approx(4.0)
+
+
+@pytest.fixture(scope="module")
+def long_tape() -> tuple[Events, Instrument, list[Approved]]:
+    instrument = usual_instrument("BTCUSDT", 0)
+    feed = GenerativeFeed(
+        instrument, 5, 0, MarketParams(funding_interval_s=60, episode_gap_s=60.0), 0.2, batch_ns=720 * S
+    )
+    events = feed.next_batch()
+    assert events is not None
+    tape = joined([events, end(int(events["ts_recv"][-1]) + 1)])
+    quotes = events[events["kind"] == Kind.QUOTE]
+    approvals = []
+    for k in range(17):
+        ts = (5 + 40 * k) * S
+        side = Side.BUY if k % 2 == 0 else Side.SELL
+        mid = int(quotes["price"][np.searchsorted(quotes["ts_recv"], ts) - 1])
+        one = approval(ts, 2_000, side, reference=mid, take=mid + side * 300, stop=mid - side * 200, hold=30 * S, seq=k)
+        approvals.append(msgspec.structs.replace(one, margin=3_000.0))
+    return tape, instrument, approvals
+
+
+@pytest.mark.parametrize("entry_type", ["market", "limit"])
+def test_a_whole_session_conserves_money_and_ends_flat(long_tape, entry_type: str) -> None:
+    tape, instrument, approvals = long_tape
+    one = stage(ExecutionParams(entry_type=entry_type), VenueParams(), (instrument,))
+    facts = play(one, approvals, tape)
+    assert len(only(facts, TradeClosed)) > 8
+    assert only(facts, FundingPaid)
+    check_conservation(facts, instrument)
+    assert one.statistics()["open_trips"] == one.statistics()["live_orders"] == 0.0
+    assert one.statistics()["venue_live_orders"] == 0.0
+
+
+@pytest.mark.parametrize("entry_type", ["market", "limit"])
+def test_cuts_and_restarts_anywhere_give_the_same_facts(long_tape, entry_type: str) -> None:
+    tape, instrument, approvals = long_tape
+    params = ExecutionParams(entry_type=entry_type)
+    whole = stage(params, VenueParams(), (instrument,))
+    expected = play(whole, approvals, tape)
+    one = stage(params, VenueParams(), (instrument,))
+    rng = np.random.default_rng(4)
+    stops = sorted(
+        [(a.ts, 1, a) for a in approvals] + [(int(ts), 0, None) for ts in rng.integers(0, 720 * S, 150)],
+        key=lambda x: x[:2],
+    )
+    facts: list[Fact] = []
+    rest = tape
+    for k, (ts, _, approved) in enumerate(stops):
+        count = int(np.searchsorted(rest["ts_recv"], ts, side="left"))
+        facts += one.advance(rest[:count], ts)
+        rest = rest[count:]
+        if approved is not None:
+            facts += one.on_approved(approved)
+        if k % 7 == 0:
+            fresh = stage(params, VenueParams(), (instrument,))
+            fresh.restore(one.snapshot())
+            assert fresh.snapshot() == one.snapshot()
+            one = fresh
+    facts += one.advance(rest, FOREVER)
+    assert facts == expected
+    assert one.snapshot() == whole.snapshot()

@@ -1,0 +1,417 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spyhop.errors import InvalidSetting, MissingInput, StateError, StorageFailed
+from spyhop.model.control import Session
+from spyhop.model.decisions import STRATEGIES, Contribution, Decision, Intent, Trigger
+from spyhop.model.entries import Entry
+from spyhop.model.instruments import Instrument
+from spyhop.model.orders import (
+    Fill,
+    FundingPaid,
+    Liquidated,
+    Liquidity,
+    OrderChanged,
+    OrderStatus,
+    OrderType,
+    Purpose,
+    SubmitOrder,
+    TradeClosed,
+)
+from spyhop.model.tape import Side, Venue
+from spyhop.model.verdicts import Approved, EpochBegan, Refused
+from spyhop.storage import tables
+from spyhop.storage.database import Ledger, SessionLedger, sqlite_url
+
+S = "s20251128_171500_000000"
+
+
+def session(name: str = S, started: int = 5) -> Session:
+    btc = Instrument(
+        id=0, venue=Venue.BINANCE_USDM, symbol="BTCUSDT", tick_size=Decimal("0.1"), lot_size=Decimal("0.001")
+    )
+    return Session(
+        id=name,
+        started=started,
+        mode="paper",
+        source="a test",
+        is_simulated=True,
+        instruments=(btc,),
+        settings={"risk": {"leverage": 3.5}},
+        version="0",
+        runner="local",
+    )
+
+
+INTENT = Intent(
+    seq=0,
+    ts=30,
+    instrument=0,
+    decision_seq=4,
+    side=Side.SELL,
+    strategy="WHALE_DUMP",
+    probability=0.1 + 0.2,
+    confidence=0.72,
+    reference=915_000,
+    take_profit=913_000,
+    stop=916_000,
+    max_hold_ns=1_800,
+)
+ORDER = SubmitOrder(
+    ts=30,
+    client_order_id=f"{S}-000000",
+    instrument=0,
+    side=Side.SELL,
+    type=OrderType.MARKET,
+    lots=9,
+    purpose=Purpose.ENTRY,
+)
+
+
+def changed(ts: int, status: OrderStatus, filled: int) -> OrderChanged:
+    return OrderChanged(
+        ts=ts,
+        client_order_id=ORDER.client_order_id,
+        instrument=0,
+        status=status,
+        filled=filled,
+        cause="a test",
+        order=ORDER,
+    )
+
+
+def fill(ts: int, fill_id: str) -> Fill:
+    return Fill(
+        ts=ts,
+        ts_venue=ts - 1,
+        fill_id=fill_id,
+        client_order_id=ORDER.client_order_id,
+        instrument=0,
+        side=Side.SELL,
+        price=914_990,
+        lots=9,
+        liquidity=Liquidity.TAKER,
+        fee=0.1,
+        slippage=0.01,
+    )
+
+
+STORY: list[Entry] = [
+    Entry(
+        30,
+        "decision",
+        0,
+        Decision(
+            seq=4,
+            ts=30,
+            instrument=0,
+            trigger=Trigger.SHARP,
+            price=91_500.0,
+            probabilities=(1 / 23,) * len(STRATEGIES),
+            strategy="WHALE_DUMP",
+            probability=0.78,
+            confidence=0.72,
+            side=Side.SELL,
+            evidence=(Contribution("wpi", -0.4, 2.0, 0.8),),
+            reasons=("the word null in a text is no number",),
+        ),
+    ),
+    Entry(30, "decision", 1, INTENT),
+    Entry(30, "risk", 0, EpochBegan(ts=30, epoch=1, at_seq=0)),
+    Entry(
+        30,
+        "risk",
+        1,
+        Approved(seq=0, ts=30, intent=INTENT, lots=9, leverage=5.5, risk=10.0, margin=20.0, epoch=1, expires=60),
+    ),
+    Entry(30, "risk", 2, Refused(seq=1, ts=30, intent=INTENT, code="min_interval", measured=12.5, limit=60.0)),
+    Entry(31, "order", 0, changed(31, OrderStatus.OPEN, 0)),
+    Entry(32, "order", 1, fill(32, "f1")),
+    Entry(32, "order", 2, changed(32, OrderStatus.FILLED, 9)),
+    Entry(40, "order", 3, FundingPaid(ts=40, ts_venue=39, instrument=0, rate=1e-4, lots=-9, amount=-0.08)),
+    Entry(
+        50, "order", 4, Liquidated(ts=50, ts_venue=50, instrument=0, side=Side.SELL, price=920_000, lots=9, loss=20.0)
+    ),
+    Entry(
+        51,
+        "order",
+        5,
+        TradeClosed(
+            ts=51,
+            trade_id="WT_19700101_000000_0001",
+            instrument=0,
+            side=Side.SELL,
+            strategy="WHALE_DUMP",
+            probability=0.78,
+            confidence=0.72,
+            intent_seq=0,
+            decision_seq=4,
+            ts_entry=32,
+            ts_exit=51,
+            entry_price=91_499.0,
+            exit_price=92_000.0,
+            take_profit_price=91_300.0,
+            stop_loss_price=91_600.0,
+            lots=9,
+            notional=823.49,
+            margin=20.0,
+            leverage=5.5,
+            exit_purpose="liquidation",
+            gross=-4.509,
+            fees=0.2,
+            funding=-0.08,
+            slippage=0.02,
+            net=-4.629,
+            max_profit_frac=0.0001,
+            max_drawdown_frac=-0.006,
+        ),
+    ),
+]
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    opened = Ledger(sqlite_url(tmp_path / "deep" / "ledger.db"))
+    yield opened
+    opened.close()
+
+
+def rows(ledger_path: Path, query: str) -> list[tuple[object, ...]]:
+    engine = sa.create_engine(sqlite_url(ledger_path))
+    with engine.connect() as connection:
+        found = [tuple(row) for row in connection.execute(sa.text(query))]
+    engine.dispose()
+    return found
+
+
+def test_entries_of_every_kind_come_back_equal_and_in_order(ledger: Ledger) -> None:
+    ledger.begin(session())
+    assert ledger.append(S, list(reversed(STORY))) == len(STORY)
+    assert ledger.entries(S) == STORY
+    assert [entry.message for entry in ledger.entries(S, Refused, TradeClosed)] == [STORY[4].message, STORY[-1].message]
+    assert ledger.entries("another") == []
+
+
+def test_a_repeat_changes_nothing_even_a_different_one(ledger: Ledger) -> None:
+    ledger.append(S, STORY)
+    assert ledger.append(S, STORY[3:]) == 0
+    assert ledger.append(S, [Entry(99, "order", 1, fill(99, "f9"))]) == 0
+    assert ledger.append(S, [STORY[0], STORY[0]]) == 0
+    assert ledger.entries(S) == STORY
+    assert [ledger.committed(S, stage) for stage in ("decision", "risk", "order")] == [2, 3, 6]
+
+
+@given(cuts=st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=6))
+@settings(max_examples=15, deadline=None, derandomize=True)
+def test_parcels_that_overlap_in_any_way_leave_one_of_each(
+    tmp_path_factory: pytest.TempPathFactory, cuts: list[tuple[int, int]]
+) -> None:
+    path = tmp_path_factory.mktemp("ledger") / "ledger.db"
+    ledger = Ledger(sqlite_url(path))
+    for low, high in cuts:
+        ledger.append(S, STORY[low:high])
+    ledger.append(S, STORY)
+    assert ledger.entries(S) == STORY
+    assert rows(path, "select count(*) from fills") == [(1,)]
+    assert rows(path, "select status, filled, seq from orders") == [("filled", 9, 2)]
+    ledger.close()
+
+
+def test_the_typed_tables_hold_the_same_facts(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.append(S, STORY)
+    path = tmp_path / "deep" / "ledger.db"
+    assert rows(path, 'select intent_seq, is_approved, code, measured, "limit", lots, leverage from verdicts') == [
+        (0, 1, "", 0.0, 0.0, 9, 5.5),
+        (0, 0, "min_interval", 12.5, 60.0, 0, 0.0),
+    ]
+    assert rows(path, "select strategy, side, intent_seq, reference from intents") == [("WHALE_DUMP", -1, 0, 915_000)]
+    assert rows(path, "select decision_seq, trigger, seq from decisions") == [(4, "sharp", 0)]
+    assert rows(path, "select fill_id, liquidity, fee, price from fills") == [("f1", "taker", 0.1, 914_990)]
+    assert rows(path, "select net, exit_purpose, max_drawdown_frac from trades") == [(-4.629, "liquidation", -0.006)]
+    assert rows(path, "select rate, amount from funding") == [(1e-4, -0.08)]
+    assert rows(path, "select loss from liquidations") == [(20.0,)]
+    assert rows(path, "select status, purpose, filled from orders") == [("filled", "entry", 9)]
+    assert rows(path, "select count(*) from order_events") == [(2,)]
+
+
+def test_an_older_event_of_an_order_does_not_move_it_back(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.append(S, [STORY[7]])
+    ledger.append(S, [STORY[5]])
+    assert rows(tmp_path / "deep" / "ledger.db", "select status from orders") == [("filled",)]
+
+
+def test_more_entries_than_one_query_may_name(ledger: Ledger) -> None:
+    many = [Entry(n, "order", n, fill(n, f"f{n}")) for n in range(1_203)]
+    ledger.append(S, many[:700])
+    assert ledger.append(S, many) == 503
+    assert ledger.committed(S, "order") == 1_203
+
+
+def test_a_number_that_is_not_finite_is_refused_and_nothing_of_the_parcel_kept(ledger: Ledger) -> None:
+    bad = FundingPaid(ts=1, ts_venue=1, instrument=0, rate=float("nan"), lots=1, amount=1.0)
+    with pytest.raises(StateError, match="order 7 holds a number that is not finite"):
+        ledger.append(S, [*STORY, Entry(60, "order", 7, bad)])
+    assert ledger.entries(S) == []
+    with pytest.raises(StateError, match="no stage 'nobody'"):
+        ledger.append(S, [Entry(1, "nobody", 0, STORY[1].message)])
+
+
+def test_sessions_and_statistics_are_kept_once(ledger: Ledger) -> None:
+    ledger.begin(session("b", 9))
+    ledger.begin(session("a", 2))
+    ledger.begin(session("b", 100))
+    assert ledger.sessions() == ["a", "b"]
+    assert ledger.session("b") == session("b", 9)
+    with pytest.raises(MissingInput, match="no session 'c'"):
+        ledger.session("c")
+    kept = SessionLedger(ledger, session("a", 2))
+    kept.observe(10, {"gaps": 1.0, "events": 5.0})
+    kept.observe(20, {"gaps": 3.0})
+    kept.observe(20, {"gaps": 7.0})
+    kept.observe(30, {})
+    kept.append(STORY[:3])
+    assert ledger.statistics("a") == {"events": [(10, 5.0)], "gaps": [(10, 1.0), (20, 3.0)]}
+    assert kept.committed("decision") == 2
+    kept.close()
+
+
+def test_migrations_lead_from_nothing_to_exactly_the_tables(ledger: Ledger, tmp_path: Path) -> None:
+    engine = sa.create_engine(sqlite_url(tmp_path / "deep" / "ledger.db"))
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), tables.METADATA) == []
+        keys = {name: sa.inspect(connection).get_pk_constraint(name) for name in tables.METADATA.tables}
+    engine.dispose()
+    for name, table in tables.METADATA.tables.items():
+        assert keys[name]["constrained_columns"] == [column.name for column in table.primary_key.columns]
+
+
+def test_opening_again_keeps_everything_and_the_log_is_synchronous(tmp_path: Path) -> None:
+    url = sqlite_url(tmp_path / "ledger.db")
+    for _ in range(2):
+        ledger = Ledger(url)
+        ledger.append(S, STORY)
+        with ledger._engine.connect() as connection:
+            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+            assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+        ledger.close()
+    reopened = Ledger(url)
+    assert reopened.entries(S) == STORY
+    reopened.close()
+
+
+def test_a_ledger_of_a_later_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    Ledger(sqlite_url(path)).close()
+    engine = sa.create_engine(sqlite_url(path))
+    with engine.begin() as connection:
+        connection.execute(sa.text("update alembic_version set version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(StorageFailed, match="another version"):
+        Ledger(sqlite_url(path))
+
+
+@pytest.mark.parametrize("url", ["mysql://u:secret@h/db", "nothing", "unknown://x"])
+def test_a_url_that_is_not_spoken_is_a_setting_to_mend(url: str) -> None:
+    with pytest.raises(InvalidSetting) as caught:
+        Ledger(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_full_disk_acknowledges_nothing(ledger: Ledger) -> None:
+    ledger.append(S, STORY[:2])
+    with ledger._engine.connect() as connection:
+        size = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        # the connection goes back to the pool and is the one that is used next
+        connection.exec_driver_sql(f"PRAGMA max_page_count={size}")
+    with pytest.raises(StorageFailed, match="full"):
+        ledger.append(S, [Entry(n, "order", n, fill(n, f"f{n}")) for n in range(2_000)])
+    assert ledger.entries(S) == STORY[:2]
+
+
+def read_only(path: Path) -> str:
+    return f"sqlite:///file:{path}?mode=ro&uri=true"
+
+
+def test_a_ledger_that_may_only_be_read_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    ledger = Ledger(sqlite_url(path))
+    ledger.append(S, STORY)
+    ledger.close()
+    reader = Ledger(read_only(path))
+    assert reader.entries(S) == STORY
+    with pytest.raises(StorageFailed, match="readonly"):
+        reader.append(S, [Entry(1, "order", 77, fill(1, "x"))])
+    reader.close()
+
+
+def test_a_folder_that_cannot_be_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageFailed, match="file"):
+        Ledger(sqlite_url(tmp_path / "file" / "ledger.db"))
+
+
+def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").write_bytes(b"not a database at all, and longer than a header of one" * 40)
+    with pytest.raises(StorageFailed, match="not a database"):
+        Ledger(sqlite_url(tmp_path / "ledger.db"))
+
+
+def test_a_locked_ledger_fails_instead_of_waiting_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spyhop.storage.database._BUSY_S", 0)
+    url = sqlite_url(tmp_path / "ledger.db")
+    one, other = Ledger(url), Ledger(url)
+    with one._transaction(write=True), pytest.raises(StorageFailed, match="locked"):
+        other.append(S, STORY)
+    assert other.append(S, STORY) == len(STORY)
+    one.close()
+    other.close()
+
+
+_VICTIM = """
+import sys
+from spyhop.model.entries import Entry
+from spyhop.model.orders import FundingPaid
+from spyhop.storage.database import Ledger, sqlite_url
+from pathlib import Path
+ledger = Ledger(sqlite_url(Path(sys.argv[1])))
+for n in range(100_000):
+    ledger.append("s", [Entry(n, "order", 2 * n + i, FundingPaid(
+        ts=n, ts_venue=n, instrument=0, rate=1e-4, lots=2, amount=float(n))) for i in range(2)])
+    print(2 * n + 1, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_everything_acknowledged_survives_kill_9(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    for least in (12, 40):
+        victim = subprocess.Popen([sys.executable, "-c", _VICTIM, str(path)], stdout=subprocess.PIPE, text=True)
+        assert victim.stdout is not None
+        acknowledged = -1
+        while acknowledged < least:
+            acknowledged = int(victim.stdout.readline())
+        os.kill(victim.pid, signal.SIGKILL)
+        acknowledged = max([acknowledged, *map(int, victim.stdout.read().split())])
+        victim.stdout.close()
+        victim.wait()
+        ledger = Ledger(sqlite_url(path))
+        kept = ledger.entries("s")
+        ledger.close()
+        assert [entry.seq for entry in kept] == list(range(len(kept)))
+        assert len(kept) >= acknowledged + 1
+        assert len(kept) % 2 == 0
+        assert all(entry.message.amount == entry.seq // 2 for entry in kept)  # type: ignore[union-attr]

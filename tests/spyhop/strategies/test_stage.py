@@ -1,0 +1,302 @@
+"""The decision stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from spyhop.clock import NS_PER_S
+from spyhop.errors import SnapshotMismatch, StateError
+from spyhop.model.control import Control
+from spyhop.model.decisions import Trigger
+from spyhop.model.instruments import Instrument
+from spyhop.model.orders import (
+    Fact,
+    Fill,
+    Liquidated,
+    Liquidity,
+    OrderChanged,
+    OrderStatus,
+    OrderType,
+    Purpose,
+    SubmitOrder,
+    TradeClosed,
+)
+from spyhop.model.rows import RowFlag
+from spyhop.model.tape import Side
+from spyhop.strategies.filter import SignalFilterParams
+from spyhop.strategies.stage import DecisionParams, DecisionStage
+
+MakeRow = Callable[..., np.void]
+PUMP = {"wpi": 0.9, "momentum": 0.9, "oi_change": 0.6}
+FLOW = {"ofi_z": 4.0, "atr": 80.0}
+
+
+@pytest.fixture
+def stage(instrument: Instrument) -> DecisionStage:
+    return DecisionStage(DecisionParams(), [instrument])
+
+
+def pump(make_row: MakeRow, after_s: float = 0.0, **columns: Any) -> np.void:
+    row = make_row(**PUMP, evidence=FLOW)
+    row["ts"] += round(after_s * NS_PER_S)
+    row["ts_book"] = row["ts"]
+    for name, value in columns.items():
+        row[name] = value
+    return row
+
+
+def fill(ts: int, side: Side, lots: int) -> Fill:
+    return Fill(
+        ts=ts,
+        ts_venue=ts,
+        fill_id=f"f{ts}",
+        client_order_id="o",
+        instrument=0,
+        side=side,
+        price=915_000,
+        lots=lots,
+        liquidity=Liquidity.TAKER,
+        fee=0.0,
+        slippage=0.0,
+    )
+
+
+def changed(ts: int, status: OrderStatus, purpose: Purpose = Purpose.ENTRY, filled: int = 0) -> OrderChanged:
+    order = SubmitOrder(
+        ts=ts, client_order_id="o", instrument=0, side=Side.BUY, type=OrderType.MARKET, lots=2, purpose=purpose
+    )
+    return OrderChanged(
+        ts=ts, client_order_id="o", instrument=0, status=status, filled=filled, cause="test", order=order
+    )
+
+
+def closed(ts: int) -> TradeClosed:
+    zeros = dict.fromkeys(
+        ("entry_price", "exit_price", "take_profit_price", "stop_loss_price", "notional", "margin", "leverage")
+        + ("gross", "fees", "funding", "slippage", "net", "max_profit_frac", "max_drawdown_frac"),
+        0.0,
+    )
+    return TradeClosed(
+        ts=ts,
+        trade_id="t",
+        instrument=0,
+        side=Side.BUY,
+        strategy="WHALE_PUMP",
+        probability=0.8,
+        confidence=0.8,
+        intent_seq=0,
+        decision_seq=0,
+        ts_entry=ts,
+        ts_exit=ts,
+        lots=2,
+        exit_purpose="take_profit",
+        **zeros,
+    )
+
+
+def test_a_second_row_gives_probabilities_and_no_decision(stage: DecisionStage, make_row: MakeRow) -> None:
+    output = stage.on_row(pump(make_row, flags=RowFlag.SECOND))
+    assert output.probabilities.shape == (23,)
+    assert (output.decision, output.intent) == (None, None)
+
+
+def test_a_clear_case_becomes_an_intent_with_its_exits(stage: DecisionStage, make_row: MakeRow) -> None:
+    row = pump(make_row)
+    output = stage.on_row(row)
+    decision, intent = output.decision, output.intent
+    assert decision is not None
+    assert intent is not None
+    assert (decision.strategy, decision.side, decision.reasons) == ("WHALE_PUMP", Side.BUY, ())
+    assert decision.probabilities == tuple(output.probabilities.tolist())
+    assert decision.price == 91_500.05
+    assert (intent.ts, intent.instrument, intent.decision_seq) == (int(row["ts"]), 0, 0)
+    assert (intent.reference, intent.take_profit, intent.stop) == (915_000, 916_373, 914_085)
+    assert intent.spread == pytest.approx(0.1)
+    assert intent.atr == 80.0
+    assert intent.data_age_ns == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "trigger"),
+    [
+        (RowFlag.ANALYSIS, Trigger.INTERVAL),
+        (RowFlag.SHARP, Trigger.SHARP),
+        (RowFlag.ANALYSIS | RowFlag.SHARP, Trigger.INTERVAL),
+    ],
+)
+def test_a_decision_says_what_triggered_it(
+    stage: DecisionStage, make_row: MakeRow, flags: RowFlag, trigger: Trigger
+) -> None:
+    decision = stage.on_row(pump(make_row, flags=flags)).decision
+    assert decision is not None
+    assert decision.trigger is trigger
+
+
+def test_numbers_count_decisions_and_intents_apart(stage: DecisionStage, make_row: MakeRow) -> None:
+    outputs = [stage.on_row(row) for row in (make_row(), pump(make_row), make_row(), pump(make_row))]
+    assert [output.decision.seq for output in outputs if output.decision] == [0, 1, 2, 3]
+    assert [(output.intent.seq, output.intent.decision_seq) for output in outputs if output.intent] == [(0, 1), (1, 3)]
+
+
+def test_without_evidence_the_reasons_are_readable(stage: DecisionStage, make_row: MakeRow) -> None:
+    output = stage.on_row(make_row(confidence=0.0))
+    assert output.intent is None
+    assert output.decision is not None
+    assert output.decision.strategy == "WAIT_AND_SEE"
+    assert output.decision.reasons[0] == "WAIT_AND_SEE has no direction"
+
+
+def reasons_after(stage: DecisionStage, make_row: MakeRow, facts: list[Fact], after_s: float) -> tuple[str, ...]:
+    for fact in facts:
+        stage.on_fact(fact)
+    decision = stage.on_row(pump(make_row, after_s)).decision
+    assert decision is not None
+    return decision.reasons
+
+
+def test_an_entry_on_its_way_bars_another(stage: DecisionStage, make_row: MakeRow) -> None:
+    facts: list[Fact] = [changed(1, OrderStatus.PENDING_NEW), changed(2, OrderStatus.OPEN)]
+    assert reasons_after(stage, make_row, facts, 100) == ("a position is open or being entered",)
+
+
+@pytest.mark.parametrize("status", [OrderStatus.REJECTED, OrderStatus.CANCELLED, OrderStatus.EXPIRED])
+def test_an_entry_that_came_to_nothing_bars_none(stage: DecisionStage, make_row: MakeRow, status: OrderStatus) -> None:
+    assert reasons_after(stage, make_row, [changed(1, OrderStatus.PENDING_NEW), changed(2, status)], 100) == ()
+
+
+def test_exit_orders_bar_nothing(stage: DecisionStage, make_row: MakeRow) -> None:
+    assert reasons_after(stage, make_row, [changed(1, OrderStatus.OPEN, Purpose.STOP_LOSS)], 100) == ()
+
+
+def test_an_open_position_bars_another(stage: DecisionStage, make_row: MakeRow) -> None:
+    assert reasons_after(stage, make_row, [fill(1, Side.SELL, 2)], 100) == ("a position is open or being entered",)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        fill(10, Side.SELL, 2),
+        closed(10),
+        Liquidated(ts=10, ts_venue=10, instrument=0, side=Side.SELL, price=1, lots=2, loss=1.0),
+    ],
+)
+def test_a_closed_position_frees_the_instrument(stage: DecisionStage, make_row: MakeRow, end: Fact) -> None:
+    assert reasons_after(stage, make_row, [fill(1, Side.BUY, 2), end], 100) == ()
+
+
+def test_a_minute_must_pass_between_trades(stage: DecisionStage, make_row: MakeRow) -> None:
+    start = int(make_row()["ts"])
+    done: list[Fact] = [fill(start, Side.BUY, 2), fill(start, Side.SELL, 2)]
+    assert reasons_after(stage, make_row, done, 59) == ("59.0 s since the last trade is below 60.0 s",)
+    assert reasons_after(stage, make_row, [], 60) == ()
+
+
+def test_old_data_is_no_trade(stage: DecisionStage, make_row: MakeRow) -> None:
+    row = pump(make_row)
+    row["ts_book"] -= 3 * NS_PER_S
+    decision = stage.on_row(row).decision
+    assert decision is not None
+    assert decision.reasons == ("data is 3.0 s old, above 2.0 s",)
+
+
+def test_pause_and_resume(stage: DecisionStage, make_row: MakeRow) -> None:
+    stage.on_control(Control.PAUSE)
+    assert reasons_after(stage, make_row, [], 0) == ("entries are paused by command",)
+    stage.on_control(Control.RESUME)
+    assert reasons_after(stage, make_row, [], 0) == ()
+
+
+@pytest.mark.parametrize("control", [Control.KILL, Control.DRAIN])
+def test_kill_and_drain_are_for_good(stage: DecisionStage, make_row: MakeRow, control: Control) -> None:
+    stage.on_control(control)
+    stage.on_control(Control.RESUME)
+    assert reasons_after(stage, make_row, [], 0) == ("entries were ended by command",)
+
+
+def test_the_end_of_the_session_ends_entries(stage: DecisionStage, make_row: MakeRow) -> None:
+    assert stage.on_row(pump(make_row, flags=RowFlag.END)).decision is None
+    assert reasons_after(stage, make_row, [], 1) == ("the session has ended for this instrument",)
+
+
+def test_a_price_of_few_ticks_is_said_and_not_traded(instrument: Instrument, make_row: MakeRow) -> None:
+    stage = DecisionStage(DecisionParams(), [instrument])
+    output = stage.on_row(pump(make_row, bid=1, ask=1))
+    assert output.intent is None
+    assert output.decision is not None
+    assert output.decision.reasons == ("a price of 1 ticks leaves no room for exits",)
+
+
+def test_a_strange_instrument_is_an_error(stage: DecisionStage, make_row: MakeRow) -> None:
+    with pytest.raises(StateError, match="instrument 3"):
+        stage.on_row(pump(make_row, instrument=3))
+
+
+def messages(random_row: Callable[[int], np.void], make_row: MakeRow) -> Iterator[np.void | Fact]:
+    start = int(make_row()["ts"])
+    for n in range(60):
+        yield pump(make_row, 20 * n) if n % 3 else random_row(n)
+        ts = start + 20 * n * NS_PER_S
+        if n % 7 == 1:
+            yield changed(ts, OrderStatus.PENDING_NEW)
+            yield fill(ts, Side.BUY, 2)
+            yield changed(ts, OrderStatus.FILLED, filled=2)
+        if n % 7 == 3:
+            yield fill(ts, Side.SELL, 2)
+            yield closed(ts)
+
+
+def fed(stage: DecisionStage, message: np.void | Fact) -> bytes:
+    if isinstance(message, np.void):
+        output = stage.on_row(message)
+        return output.probabilities.tobytes() + msgspec.msgpack.encode((output.decision, output.intent))
+    stage.on_fact(message)
+    return b""
+
+
+def test_a_restore_at_any_cut_equals_no_interruption(
+    instrument: Instrument, random_row: Callable[[int], np.void], make_row: MakeRow
+) -> None:
+    whole = DecisionStage(DecisionParams(), [instrument])
+    cut = DecisionStage(DecisionParams(), [instrument])
+    num_intents = 0
+    for message in messages(random_row, make_row):
+        assert fed(cut, message) == fed(whole, message)
+        snapshot = cut.snapshot()
+        cut = DecisionStage(DecisionParams(), [instrument])
+        cut.restore(snapshot)
+        assert cut.snapshot() == snapshot == whole.snapshot()
+        num_intents = int(whole.statistics()["intents"])
+    assert 3 < num_intents < 40
+
+
+def test_probabilities_depend_on_the_row_alone(stage: DecisionStage, make_row: MakeRow) -> None:
+    before = stage.on_row(pump(make_row)).probabilities.tobytes()
+    stage.on_fact(fill(1, Side.BUY, 2))
+    stage.on_control(Control.PAUSE)
+    assert stage.on_row(pump(make_row)).probabilities.tobytes() == before
+
+
+@pytest.mark.parametrize("snapshot", [b"", b"\xc1", msgspec.msgpack.encode(("decision 0", {"standings": {}}))])
+def test_bytes_of_another_layout_are_refused(stage: DecisionStage, snapshot: bytes) -> None:
+    with pytest.raises(SnapshotMismatch):
+        stage.restore(snapshot)
+
+
+def test_statistics_count(stage: DecisionStage, make_row: MakeRow) -> None:
+    stage.on_row(pump(make_row))
+    stage.on_row(make_row(flags=RowFlag.SECOND))
+    assert stage.statistics() == {"rows": 2.0, "decisions": 1.0, "intents": 1.0, "is_paused": 0.0}
+
+
+def test_lowered_thresholds_let_more_through(instrument: Instrument, random_row: Callable[[int], np.void]) -> None:
+    low = DecisionParams(filter=SignalFilterParams(min_probability=0.05, min_confidence=0.0, min_trade_interval_s=0.0))
+    strict, loose = DecisionStage(DecisionParams(), [instrument]), DecisionStage(low, [instrument])
+    for seed in range(60):
+        strict.on_row(random_row(seed))
+        loose.on_row(random_row(seed))
+    assert loose.statistics()["intents"] > strict.statistics()["intents"]

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from spyhop.engine.feeds import ArrayFeed, CatalogFeed, SlicedFeed
+from spyhop.engine.vessels import FeedVessel
+from spyhop.model import tape
+from spyhop.model.tape import Events
+from spyhop.ports import Feed
+from spyhop.simulation.feed import GenerativeFeed
+from spyhop.storage.journal import SessionTapes, read_tape
+from spyhop.wiring import nodes
+from spyhop.wiring.plan import SessionPlan, plan_replay
+from spyhop.wiring.records import MemoryRecords, NoTapes
+
+Planned = Callable[..., SessionPlan]
+
+pytestmark = pytest.mark.usefixtures("prepared_kernels")
+
+
+class Tapes(SessionTapes):
+    """Tapes that say when they were flushed, and whom a test can kill."""
+
+    born: ClassVar[list[Tapes]] = []
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.log: list[str] = []
+        self.born.append(self)
+
+    def append(self, feed: str, events: Events, at: int | None = None) -> None:
+        super().append(feed, events, at)
+        self.log.append("append")
+
+    def flush(self) -> None:
+        super().flush()
+        self.log.append("flush")
+
+
+def drained(feed: Feed) -> Events:
+    batches = []
+    while (batch := feed.next_batch()) is not None:
+        batches.append(batch)
+    return tape.joined(batches)
+
+
+def test_the_source_decides_the_feed_and_only_a_paced_one_is_sliced(
+    tmp_path: Path, planned: Planned, small_lake: Path
+) -> None:
+    generated = planned(tmp_path / "1")
+    assert isinstance(nodes.feed(generated, "BTCUSDT"), GenerativeFeed)
+    assert isinstance(nodes.feed(planned(tmp_path / "2", speed=10.0), "BTCUSDT"), SlicedFeed)
+    lake = planned(tmp_path / "3", lake=small_lake, symbols=("BTCUSDT",))
+    assert isinstance(nodes.feed(lake, "BTCUSDT"), CatalogFeed)
+    paced = planned(tmp_path / "4", speed=10.0)
+    nodes.pipeline(paced, tapes := SessionTapes(paced.folder), MemoryRecords()).run()
+    tapes.close()
+    assert isinstance(nodes.feed(plan_replay(paced.folder), "BTCUSDT"), ArrayFeed)
+
+
+def test_a_lake_feed_brings_the_events_under_the_number_of_the_session(
+    tmp_path: Path, planned: Planned, small_lake: Path
+) -> None:
+    plan = planned(tmp_path, lake=small_lake, symbols=("SOLUSDT", "BTCUSDT"))
+    events = drained(nodes.feed(plan, "BTCUSDT"))
+    assert len(events) > 1_000
+    assert set(events["instrument"].tolist()) == {1}
+    assert (np.diff(events["ts_recv"]) >= 0).all()
+
+
+def test_nodes_of_one_plan_say_the_same_wherever_they_are_built(tmp_path: Path, planned: Planned) -> None:
+    plan = planned(tmp_path, hours=0.01)
+    told = []
+    for _ in range(2):
+        records = MemoryRecords()
+        nodes.pipeline(plan, NoTapes(), records).run()
+        told.append(records.entries)
+    assert told[0] == told[1] != []
+
+
+def test_a_session_ends_after_its_hours_though_the_lake_goes_on(
+    tmp_path: Path, planned: Planned, small_lake: Path
+) -> None:
+    plan = planned(tmp_path, lake=small_lake, symbols=("BTCUSDT",), hours=0.005)
+    node = nodes.feed_node(plan, "BTCUSDT")
+    last = 0
+    while not node.is_finished:
+        last = node.step().events["ts_recv"][-1]
+    assert last <= plan.source.start + 18 * 1_000_000_000 < drained(nodes.feed(plan, "BTCUSDT"))["ts_recv"][-1]
+
+
+@pytest.fixture
+def feed_vessel(tmp_path: Path, planned: Planned, monkeypatch: pytest.MonkeyPatch) -> Callable[[], FeedVessel]:
+    plan = planned(tmp_path, hours=0.01)
+    monkeypatch.setattr(nodes, "SessionTapes", Tapes)
+    Tapes.born.clear()
+    return lambda: nodes.feed_vessel(plan, "BTCUSDT")
+
+
+def kept(folder: Path) -> Events:
+    (session,) = folder.glob("*")
+    return tape.joined(list(read_tape(session, "BTCUSDT")))
+
+
+def test_a_tape_is_durable_before_a_row_that_can_be_decided_on_leaves(feed_vessel: Callable[[], FeedVessel]) -> None:
+    vessel, num_decided = feed_vessel(), 0
+    while not vessel.node.is_finished:
+        output = vessel.produce()
+        if nodes.has_decision(output):
+            num_decided += 1
+            assert Tapes.born[0].log[-2:] == ["append", "flush"]
+    assert num_decided > 3
+    assert Tapes.born[0].log.count("flush") < Tapes.born[0].log.count("append")
+    Tapes.born[0].close()
+
+
+def test_a_feed_that_comes_back_older_adds_nothing_to_its_tape_twice(
+    tmp_path: Path, feed_vessel: Callable[[], FeedVessel]
+) -> None:
+    first = feed_vessel()
+    checkpoint = first.checkpoint()
+    for number in range(20):
+        first.produce()
+        if number == 7:
+            checkpoint = first.checkpoint()
+    Tapes.born[0].close()
+    before = kept(tmp_path)
+    second = feed_vessel()
+    second.restore(checkpoint)
+    while not second.node.is_finished:
+        second.produce()
+    Tapes.born[1].close()
+    whole = kept(tmp_path)
+    assert np.array_equal(whole[: len(before)], before)
+    assert len(whole) == second.node.num_events
+    reference = feed_vessel().node
+    assert np.array_equal(
+        whole, tape.joined([reference.step().events for _ in range(1_000) if not reference.is_finished])
+    )

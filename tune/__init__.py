@@ -1,0 +1,1 @@
+"""Ray Tune sweeps and comparisons; empty until the sweep issue fills it."""
