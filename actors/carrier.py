@@ -246,18 +246,25 @@ class Carrier:
         while True:
             await asyncio.sleep(METRICS_EVERY_S)
             assert self.vessel is not None
-            self._statistics = {"lag_s": self._lag_s, "restarts": float(self.restarts), **self.vessel.statistics()}
+            self._statistics = self._measured(self.vessel)
             meters.publish(self._statistics)
 
+    def _measured(self, vessel: Vessel) -> dict[str, float]:
+        return {"lag_s": self._lag_s, "restarts": float(self.restarts), **vessel.statistics()}
+
     def health(self) -> Health:
-        """Answer from the control group's thread: reads scalars only."""
+        """Answer from the control group's thread: reads scalars only, until nothing moves any more."""
         vessel = self.vessel
+        is_finished = vessel is not None and vessel.is_finished
+        if vessel is not None and is_finished:
+            # the last word about a vessel is exact, however long ago the metrics were taken
+            self._statistics = self._measured(vessel)
         return Health(
             self.name,
             os.getpid(),
             (self._clock.monotonic_ns() - self._beat) / NS_PER_S,
             self._is_connected.is_set(),
-            vessel is not None and vessel.is_finished,
+            is_finished,
             self.restarts,
             self._statistics,
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 import spyhop
 from spyhop.config.settings import SessionConfig, Settings, encoded
 from spyhop.model.control import Session
-from spyhop.numerics._jit import cache_dir
+from spyhop.numerics._jit import cache_root, digest_of
 from spyhop.simulation.feed import usual_instrument
 from spyhop.strategies.filter import SignalFilterParams
 from spyhop.strategies.stage import DecisionParams
@@ -40,8 +40,9 @@ def _mark() -> Path:
     digest = hashlib.sha256()
     for source in sorted(_SOURCES.rglob("*.py")):
         if b"@kernel" in source.read_bytes():
-            digest.update(f"{source} {source.stat().st_mtime_ns}\n".encode())
-    return cache_dir() / f"prepared-{digest.hexdigest()[:16]}"
+            module = ".".join(("spyhop", *source.relative_to(_SOURCES).with_suffix("").parts))
+            digest.update(f"{source} {source.stat().st_mtime_ns} {digest_of(module)}\n".encode())
+    return cache_root() / f"prepared-{digest.hexdigest()[:16]}"
 
 
 def _rehearsal() -> SessionPlan:
