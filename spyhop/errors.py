@@ -15,6 +15,13 @@
     │   ├── IllegalTransition    an order left its table of life
     │   ├── SnapshotMismatch     bytes offered to `restore` belong to another layout
     │   └── OutOfOrder           a message older than its stream's watermark
+    ├── VenueError               a venue or the way to it; the class says whether anything happened there
+    │   ├── ConnectFailed        no connection came about: DNS, TCP, TLS, handshake
+    │   ├── ConnectionLost       an open connection ended, with its close code
+    │   ├── Throttled            429 or 418: wait `retry_after_s`; nothing was executed
+    │   ├── VenueRefused         the venue understood and said no: status, code, message
+    │   ├── VenueUnavailable     the venue failed and says that nothing was executed
+    │   └── OutcomeUnknown       a time-out or an unclear 5xx: ask the venue before anything else
     ├── StorageFailed            the disk or database: nothing may be acknowledged
     └── ReplayDiverged           replay and journal differ; names the first difference
 
@@ -152,6 +159,76 @@ class OutOfOrder(StateError):
 
     def __str__(self) -> str:
         return f"stream {self.stream} declared {self.watermark} complete and then sent {self.ts}"
+
+
+class VenueError(SpyhopError):
+    """A venue, or the way to it, did not do what was asked."""
+
+
+class ConnectFailed(VenueError):
+    """No connection came about: the name, the route, TLS or the handshake failed."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(url, reason)
+        self.url, self.reason = url, reason
+
+    def __str__(self) -> str:
+        return f"cannot connect to {self.url}: {self.reason}"
+
+
+class ConnectionLost(VenueError):
+    """An open connection ended; `code` is the WebSocket close code, 1006 when there was none."""
+
+    def __init__(self, url: str, code: int, reason: str) -> None:
+        super().__init__(url, code, reason)
+        self.url, self.code, self.reason = url, code, reason
+
+    def __str__(self) -> str:
+        return f"{self.url} closed with {self.code}: {self.reason or 'no reason given'}"
+
+
+class Throttled(VenueError):
+    """The venue wants fewer requests; nothing was executed. Wait `retry_after_s` before the next one."""
+
+    def __init__(self, url: str, status: int, retry_after_s: float) -> None:
+        super().__init__(url, status, retry_after_s)
+        self.url, self.status, self.retry_after_s = url, status, retry_after_s
+
+    def __str__(self) -> str:
+        return f"{self.url} answered {self.status}: wait {self.retry_after_s:g} s"
+
+
+class VenueRefused(VenueError):
+    """The venue understood the request and said no; `code` is its own error code, 0 without one."""
+
+    def __init__(self, url: str, status: int, code: int, message: str) -> None:
+        super().__init__(url, status, code, message)
+        self.url, self.status, self.code, self.message = url, status, code, message
+
+    def __str__(self) -> str:
+        return f"{self.url} answered {self.status} ({self.code}): {self.message}"
+
+
+class VenueUnavailable(VenueError):
+    """The venue failed and says that nothing was executed; the same request may be sent again."""
+
+    def __init__(self, url: str, status: int, message: str) -> None:
+        super().__init__(url, status, message)
+        self.url, self.status, self.message = url, status, message
+
+    def __str__(self) -> str:
+        return f"{self.url} answered {self.status}: {self.message}"
+
+
+class OutcomeUnknown(VenueError):
+    """Nobody can say whether the request was executed; ask the venue before doing anything else."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(url, reason)
+        self.url, self.reason = url, reason
+
+    def __str__(self) -> str:
+        return f"outcome of {self.url} unknown: {self.reason}"
 
 
 class StorageFailed(SpyhopError):

@@ -14,6 +14,7 @@ from spyhop.risk.stage import RiskParams
 from spyhop.simulation.feed import MarketParams
 from spyhop.simulation.venue import VenueParams
 from spyhop.strategies.stage import DecisionParams
+from spyhop.venues.params import FeedParams
 
 _PASSWORD = re.compile(r"//[^/@]*:[^/@]+@")
 Symbol = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_:\-]+$")]
@@ -57,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     session: SessionConfig = msgspec.field(default_factory=SessionConfig)
     display: DisplayConfig = msgspec.field(default_factory=DisplayConfig)
+    feeds: FeedParams = msgspec.field(default_factory=FeedParams)
     detection: DetectionParams = msgspec.field(default_factory=DetectionParams)
     decision: DecisionParams = msgspec.field(default_factory=DecisionParams)
     risk: RiskParams = msgspec.field(default_factory=RiskParams)

@@ -16,12 +16,17 @@ instrument unless said otherwise.
     FUNDING        -          -           -            payment time   rate, 1e-12    interval ns
     OPEN_INTEREST  -          -           lots         -              -              -
     LIQUIDATION    order side price       filled qty   -              average price  -
-    STATUS         -          -           a count      -              a Status       a length ns
+    STATUS         -          -           a count      a reason       a Status       a length ns
     TIMER          -          -           -            -              -              -
+    RATIO          -          long part   short part   period s       a Ratio        long / short, 1e-8
+    TICKER         -          last        volume 24 h  trades 24 h    change 24 h    quote volume, 1e-2
+    BLOCK          -          -           -            height         -              -
 
 A book frame (one diff or snapshot) is a run of LEVEL rows of one id; its last row carries LAST. A frame without
 levels is one LEVEL row with EMPTY and LAST. A snapshot is one SNAPSHOT row, then LEVEL rows flagged FROM_SNAPSHOT.
 A bar is a BAR_OPEN row followed by its BAR_CLOSE row; `interval_s` says how long it is.
+The parts of a RATIO are shares in 1e-8 for accounts and positions, lots bought and sold for the takers' volume.
+A BLOCK is a block of a chain that a venue runs on; its `ts_event` is the block's own time.
 A LIQUIDATION's side is that of the forced order: SELL means that a long was liquidated.
 """
 
@@ -72,6 +77,9 @@ class Kind(IntEnum):
     LIQUIDATION = 10
     STATUS = 11
     TIMER = 12
+    RATIO = 13
+    TICKER = 14
+    BLOCK = 15
 
 
 class Side(IntEnum):
@@ -107,6 +115,36 @@ class Status(IntEnum):
     SHED = 4  # we dropped `qty` events on purpose
     SESSION_END = 5  # the session drains: no entries, orders cancelled, positions closed
     EPISODE = 6  # the generative market planted a whale episode here; qty = its kind, aux2 = its length in ns
+    CLOCK = 7  # from here on the venue's clock is taken to be `aux2` ns ahead of ours
+    SOURCE = 8  # the feed changes over: qty = the new Mode, id = the SwitchReason
+
+
+class Mode(IntEnum):
+    """How a feed gets its data."""
+
+    WS = 0
+    REST = 1
+
+
+class SwitchReason(IntEnum):
+    """Why a feed changed from one Mode to the other."""
+
+    STARTED = 0
+    EXCEPTION = 1
+    DISCONNECTED = 2
+    PRICE_STALE = 3
+    KLINE_STALE = 4
+    RECOVERED = 5
+    PREFERRED = 6  # the operator prefers REST
+
+
+class Ratio(IntEnum):
+    """Whose longs are set against whose shorts in a RATIO row."""
+
+    TOP_POSITIONS = 1
+    TOP_ACCOUNTS = 2
+    GLOBAL_ACCOUNTS = 3
+    TAKER_VOLUME = 4
 
 
 class Venue(IntEnum):

@@ -17,6 +17,12 @@ EXAMPLES: dict[str, tuple[object, ...]] = {
     "IllegalTransition": ("s1-1", "filled", "open"),
     "SnapshotMismatch": ("market", "aa", "bb"),
     "OutOfOrder": ("rows", 9, 7),
+    "ConnectFailed": ("wss://x", "no route"),
+    "ConnectionLost": ("wss://x", 1006, ""),
+    "Throttled": ("https://x/depth", 429, 1.5),
+    "VenueRefused": ("https://x/order", 400, -2019, "margin is insufficient"),
+    "VenueUnavailable": ("https://x/order", 503, "service unavailable"),
+    "OutcomeUnknown": ("https://x/order", "no answer within 5 s"),
     "StorageFailed": ("ledger", "disk full"),
     "ReplayDiverged": (3, "a", "b"),
 }

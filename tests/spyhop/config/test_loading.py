@@ -98,7 +98,7 @@ def test_variables_of_other_programs_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_names_of_later_parts_are_read_and_said_to_be_unused(tmp_path: Path) -> None:
-    write(tmp_path, ".env", "WS_RECOVER_GOOD_TICKS=3\nSTALE_SECONDSS=1\n")
+    write(tmp_path, ".env", "WS_RECOVER_GOOD_TICKS=3\nOI_ZSCOREE=1\n")
     in_force = load(tmp_path)
     assert in_force.settings == Settings()
     assert in_force.unused == ("WS_RECOVER_GOOD_TICKS (.env)",)
