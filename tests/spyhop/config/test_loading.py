@@ -98,10 +98,10 @@ def test_variables_of_other_programs_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_names_of_later_parts_are_read_and_said_to_be_unused(tmp_path: Path) -> None:
-    write(tmp_path, ".env", "WS_RECOVER_GOOD_TICKS=3\nOI_ZSCOREE=1\n")
+    write(tmp_path, ".env", "OI_ZSCORE=3\nSWEEP_PCTT=1\n")
     in_force = load(tmp_path)
     assert in_force.settings == Settings()
-    assert in_force.unused == ("WS_RECOVER_GOOD_TICKS (.env)",)
+    assert in_force.unused == ("OI_ZSCORE (.env)",)
 
 
 def test_a_file_or_profile_that_is_not_there_is_said(tmp_path: Path) -> None:
