@@ -203,8 +203,15 @@ class Carrier:
             self._stir()
 
     async def _produce(self, vessel: FeedVessel, pace: Pace | None) -> None:
+        loop, arrived = asyncio.get_running_loop(), asyncio.Event()
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(arrived.set)
+
+        vessel.node.call_on_arrival(wake)
         while not vessel.node.is_finished:
             stirred = self._stirred
+            arrived.clear()
             if vessel.is_congested:
                 await _within(stirred, IDLE_S)
                 continue
@@ -212,6 +219,8 @@ class Carrier:
             self._stir()
             if pace is not None and len(output.events) and not output.is_finished:
                 await self._due(pace, int(output.events["ts_recv"][-1]))
+            if vessel.node.is_open and not len(output.events):
+                await _within(arrived, IDLE_S)
             await asyncio.sleep(0)
         await asyncio.Event().wait()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
@@ -20,6 +21,7 @@ from spyhop.model.entries import Entry
 from spyhop.model.rows import Rows
 from spyhop.ports import RecordKeeper
 
+IDLE_S = 0.05
 FOCUS_S = 8
 """When not all symbols fit, each is shown in detail for so many seconds."""
 _DETAIL_LINES, _OTHER_LINES = 30, 14
@@ -104,12 +106,18 @@ class Watcher:
     ) -> None:
         """Hand every judged row and decision to `on_judged(rows, probabilities, entries)` until the feeds end."""
         marks = {feed.name: 0 for feed in self._feeds}
+        arrival = threading.Event()
+        for feed in self._feeds:
+            feed.call_on_arrival(arrival.set)
         while (left := [feed for feed in self._feeds if not feed.is_finished]) and not should_stop():
             feed = min(left, key=lambda node: marks[node.name])
+            arrival.clear()
             output = feed.step()
             marks[feed.name] = output.row_watermark
             if len(output.events):
                 pace(int(output.events["ts_recv"][-1]))
+            elif feed.is_open:
+                arrival.wait(IDLE_S)
             self._decision.rows.put(feed.name, output.rows, output.row_watermark)
             judged = self._decision.step()
             on_judged(judged.rows, judged.probabilities, judged.entries)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy.typing as npt
 
@@ -25,6 +25,22 @@ class Feed(Protocol):
         ...
 
     def restore(self, snapshot: bytes) -> None: ...
+
+
+@runtime_checkable
+class OpenFeed(Protocol):
+    """What a feed has besides when it holds connections: its events come when they come."""
+
+    on_arrival: Callable[[], None] | None
+    """Called from another thread when there is something to take after there was nothing."""
+
+    def statistics(self) -> dict[str, float]:
+        """Return counters and gauges by name; cheap, never blocks."""
+        ...
+
+    def close(self) -> None:
+        """Let every connection go; what arrived and was not taken is dropped."""
+        ...
 
 
 class Gateway(Protocol):

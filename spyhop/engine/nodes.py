@@ -10,7 +10,7 @@ with ts < T and no later one, whatever the timing of processes.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -25,7 +25,7 @@ from spyhop.model.orders import Fact
 from spyhop.model.rows import ROW, RowFlag, Rows
 from spyhop.model.tape import Events, Kind, Status
 from spyhop.model.verdicts import Approved, EpochBegan, Verdict
-from spyhop.ports import Feed, Stage
+from spyhop.ports import Feed, OpenFeed, Stage
 
 _FACTS = msgspec.msgpack.Decoder(list[Fact])
 _INTENTS = msgspec.msgpack.Decoder(list[Intent])
@@ -92,6 +92,7 @@ class FeedNode:
     ) -> None:
         self.name, self.instrument = name, instrument
         self._feed, self._stage = feed, stage
+        self._open = feed if isinstance(feed, OpenFeed) else None
         self._start, self._span = start_ns, span_ns
         self._last = 0
         self.num_events = 0
@@ -101,6 +102,16 @@ class FeedNode:
     def ts(self) -> int:
         """Return the time of the last event, 0 before any."""
         return self._last
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether the source holds connections, so that nothing to take means wait, not go on."""
+        return self._open is not None
+
+    def call_on_arrival(self, callback: Callable[[], None]) -> None:
+        """Let `callback` be called, from another thread, when an open source has something after it had nothing."""
+        if self._open is not None:
+            self._open.on_arrival = callback
 
     def step(self) -> FeedOutput:
         """Take the next batch of the source; at its end, or that of the span, close the tape with SESSION_END."""
@@ -126,6 +137,7 @@ class FeedNode:
         """End the tape here with a SESSION_END event, one nanosecond after the last."""
         if self.is_finished:
             return FeedOutput(tape.empty(), rows_model.empty(), END_OF_TIME, END_OF_TIME, is_finished=True)
+        self.close()
         return self._fold(tape.event(Kind.STATUS, self._last + 1, aux=Status.SESSION_END, instrument=self.instrument))
 
     def _fold(self, events: Events) -> FeedOutput:
@@ -139,6 +151,11 @@ class FeedNode:
         if self.is_finished:
             return FeedOutput(events, rows, END_OF_TIME, END_OF_TIME, is_finished=True)
         return FeedOutput(events, rows, self._last, self._row_watermark(), is_finished=False)
+
+    def close(self) -> None:
+        """Let the connections of an open source go."""
+        if self._open is not None:
+            self._open.close()
 
     # every row up to the last event has been handed out; the next one stands at the next whole second
     def _row_watermark(self) -> int:
@@ -164,7 +181,8 @@ class FeedNode:
         self._stage.restore(stage)
 
     def statistics(self) -> dict[str, float]:
-        return {"events": float(self.num_events), "ts": float(self._last), **self._stage.statistics()}
+        about_source = self._open.statistics() if self._open is not None else {}
+        return {"events": float(self.num_events), "ts": float(self._last), **about_source, **self._stage.statistics()}
 
 
 class DecisionOutput(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -9,6 +10,8 @@ import msgspec
 from spyhop.engine.nodes import DecisionNode, FeedNode, FeedOutput, OrderNode, RiskNode
 from spyhop.model.entries import Entry
 from spyhop.ports import RecordKeeper, TapeKeeper
+
+IDLE_S = 0.05
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -45,13 +48,20 @@ class Pipeline:
         """Run to the end of every feed and until nothing is in flight.
 
         `pace(ts)` may wait until event time `ts` is due; once `should_drain()` says so, the feeds end where they are.
+        While the feed that is furthest behind holds connections and has nothing, wait for an arrival.
         """
+        arrival = threading.Event()
+        for feed in self.feeds:
+            feed.call_on_arrival(arrival.set)
         while unfinished := [feed for feed in self.feeds if not feed.is_finished]:
             # the feed that is furthest behind: the others' events wait for its watermark anyway
             feed = min(unfinished, key=lambda node: self.order.tape.watermarks[node.name])
+            arrival.clear()
             output = feed.finish() if should_drain() else feed.step()
             if len(output.events):
                 pace(int(output.events["ts_recv"][-1]))
+            elif feed.is_open and not output.is_finished:
+                arrival.wait(IDLE_S)
             self.deliver(feed.name, output)
             on_progress(self.progress())
 

@@ -66,6 +66,7 @@ class _Kept(msgspec.Struct):
     inlets: dict[str, int]
     outboxes: dict[str, tuple[int, list[Parcel]]]
     marks: dict[str, int]
+    held: bytes = b""
 
 
 class Recoverable(Protocol):
@@ -92,6 +93,7 @@ class Vessel:
         self._inlets = {edge: Inlet() for edge in inlets}
         self.outboxes: dict[str, Outbox[Parcel]] = {edge: Outbox() for edge in outlets}
         self._marks = dict.fromkeys(outlets, 0)  # last watermark promised on each edge
+        self._held: list[bytes] = []  # events that wait for company on their way
         self.since_checkpoint = 0
 
     def receive(self, edge: str, number: int, data: bytes) -> Receipt:
@@ -154,6 +156,7 @@ class Vessel:
                 {edge: inlet.wanted for edge, inlet in self._inlets.items()},
                 {edge: outbox.snapshot() for edge, outbox in self.outboxes.items()},
                 self._marks,
+                b"".join(self._held),
             )
         )
 
@@ -172,25 +175,37 @@ class Vessel:
         for edge, (first, parcels) in kept.outboxes.items():
             self.outboxes[edge].restore(first, parcels)
         self._marks = dict(kept.marks)
+        self._held = [kept.held] if kept.held else []
 
     def statistics(self) -> dict[str, float]:
         return {"unsent": float(sum(len(outbox) for outbox in self.outboxes.values())), **self._node.statistics()}
 
 
 class FeedVessel(Vessel):
-    """A feed: makes parcels by itself instead of receiving any."""
+    """A feed: makes parcels by itself instead of receiving any.
 
-    def __init__(self, node: FeedNode, keep: Callable[[FeedOutput], None]) -> None:
+    Rows leave at once. The tape, and promises about rows that are not there, leave every `send_every_ns` of event time
+    and with every row that can lead to an intent: a live feed has hundreds of small batches a second, and a parcel
+    costs what it costs whatever it carries. What is in a parcel depends on event time alone, so a feed that was killed
+    makes the same parcels again.
+    """
+
+    def __init__(self, node: FeedNode, keep: Callable[[FeedOutput], None], send_every_ns: int = 0) -> None:
         super().__init__(node, [], ["rows", "tape"])
         self.node = node
-        self._keep = keep
+        self._keep, self._every = keep, send_every_ns
 
     def produce(self, *, drain: bool = False) -> FeedOutput:
         """Make the next step, or end the tape here; the events are kept before anything is offered."""
         output = self.node.finish() if drain else self.node.step()
         self._keep(output)
-        self._send("rows", Messages(output.row_watermark, output.rows.tobytes()))
-        self._send("tape", Messages(output.tape_watermark, output.events.tobytes()))
+        if len(output.events):
+            self._held.append(output.events.tobytes())
+        if len(output.rows) or output.row_watermark - self._marks["rows"] >= self._every:
+            self._send("rows", Messages(output.row_watermark, output.rows.tobytes()))
+        if has_decision(output) or output.tape_watermark - self._marks["tape"] >= self._every:
+            self._send("tape", Messages(output.tape_watermark, b"".join(self._held)))
+            self._held = []
         self.since_checkpoint += 1
         return output
 

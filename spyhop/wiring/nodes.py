@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from spyhop.detectors.stage import DetectionStage
 from spyhop.engine.feeds import ArrayFeed, CatalogFeed, SlicedFeed
 from spyhop.engine.nodes import DecisionNode, FeedNode, FeedOutput, OrderNode, RiskNode
 from spyhop.engine.pipeline import Pipeline
 from spyhop.engine.vessels import DecisionVessel, FeedVessel, OrderVessel, RiskVessel, has_decision
 from spyhop.execution.stage import OrderStage
+from spyhop.model.tape import Events
 from spyhop.ports import Feed, RecordKeeper, TapeKeeper
 from spyhop.risk.stage import RiskStage
 from spyhop.simulation.feed import GenerativeFeed
 from spyhop.simulation.venue import SimulatedVenue
-from spyhop.storage.journal import SessionTapes, read_tape
+from spyhop.storage.journal import SessionTapes, read_tape, tape_streams
 from spyhop.storage.lake import Lake
 from spyhop.strategies.stage import DecisionStage
-from spyhop.wiring.plan import GeneratedSource, LakeSource, SessionPlan, span_ns
+from spyhop.wiring.plan import GeneratedSource, LakeSource, LiveSource, SessionPlan, span_ns
+from spyhop.wiring.venues import live_feed
 
 FIRST_EPOCH = 1
 FLUSH_EVERY_EVENTS = 100_000
@@ -33,12 +37,19 @@ def feed(plan: SessionPlan, name: str) -> Feed:
             inner = GenerativeFeed(
                 instrument, seed=seed, start_ts=start, params=plan.settings.market, hours=plan.settings.session.hours
             )
+        case LiveSource(endpoints=endpoints):
+            return live_feed(instrument, endpoints, plan.settings.feeds, lambda start: _kept(plan, name, start))
         case _:
             # a journal holds the timers and the end of the session already
             return ArrayFeed(list(read_tape(plan.folder, name)))
     speed = plan.settings.session.speed
     # slices of a tenth of a second of the wall's time: more of them would only be more calls
     return SlicedFeed(inner, instrument.id, round(SLICE_NS * max(1.0, speed))) if speed else inner
+
+
+def _kept(plan: SessionPlan, name: str, start: int) -> Iterator[Events]:
+    # a feed that was killed before its first batch has kept nothing
+    return read_tape(plan.folder, name, start) if name in tape_streams(plan.folder) else iter(())
 
 
 def feed_node(plan: SessionPlan, name: str) -> FeedNode:
@@ -86,7 +97,7 @@ def feed_vessel(plan: SessionPlan, name: str) -> FeedVessel:
             tapes.flush()
             unflushed = 0
 
-    return FeedVessel(node, keep)
+    return FeedVessel(node, keep, SLICE_NS if node.is_open else 0)
 
 
 def decision_vessel(plan: SessionPlan) -> DecisionVessel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,8 @@ from spyhop.model.tape import Venue
 from spyhop.simulation.feed import usual_instrument
 from spyhop.storage import journal
 from spyhop.storage.lake import Lake
+from spyhop.venues.endpoints import Endpoints
+from spyhop.wiring.venues import listed
 
 VENUE_PREFERENCE = (Venue.BINANCE_USDM, Venue.BINANCE_SPOT, Venue.BINANCE_COINM, Venue.DYDX, Venue.DYDX_V3)
 """Which venue a bare symbol means when a lake holds it more than once."""
@@ -44,14 +47,21 @@ class JournalSource(msgspec.Struct, frozen=True, tag="journal"):
     folder: str
 
 
-Source = LakeSource | GeneratedSource | JournalSource
+class LiveSource(msgspec.Struct, frozen=True, tag="live"):
+    """Venues that speak now, real ones or a simulator, over sockets."""
+
+    endpoints: Endpoints
+
+
+Source = LakeSource | GeneratedSource | JournalSource | LiveSource
 
 
 class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a command asks for beyond settings: where events come from, and the mode."""
 
     mode: str = "paper"
-    lake: str | None = None  # a folder or URI; None is the generative market
+    lake: str | None = None  # a folder or URI
+    endpoints: Endpoints | None = None  # venues that speak now; without them and a lake, the generative market
     runner: str = "local"
 
 
@@ -84,7 +94,8 @@ def names(instruments: tuple[Instrument, ...]) -> list[str]:
 def plan_session(settings: Settings, request: RunRequest, clock: Clock) -> SessionPlan:
     """Plan a session and write its head; raise a UserError for what cannot be.
 
-    A lake is read from the first event of any of its symbols on; without one the generative market is used.
+    A lake is read from the first event of any of its symbols on; venues are asked what they list; without either the
+    generative market is used. Raises VenueError when a venue cannot be asked.
     """
     if request.mode == "live":
         raise NotAvailable("live trading comes with a later version; use --paper")
@@ -94,6 +105,10 @@ def plan_session(settings: Settings, request: RunRequest, clock: Clock) -> Sessi
     if request.lake is not None:
         instruments, source = _from_lake(Lake(request.lake), wanted.symbols)
         what = f"lake {request.lake}"
+    elif request.endpoints is not None:
+        source = LiveSource(request.endpoints)
+        instruments = asyncio.run(listed(request.endpoints, wanted.symbols, settings.feeds))
+        what = "venue simulator" if request.endpoints.is_simulated else "live venues"
     else:
         if named := [symbol for symbol in wanted.symbols if ":" in symbol]:
             raise UserError(f"{named[0]} names a venue, which the generative market is not; say the symbol alone")
@@ -105,7 +120,7 @@ def plan_session(settings: Settings, request: RunRequest, clock: Clock) -> Sessi
         started=now,
         mode=request.mode,
         source=what,
-        is_simulated=isinstance(source, GeneratedSource),
+        is_simulated=is_simulated(source),
         instruments=tuple(instrument.numbered(number) for number, instrument in enumerate(instruments)),
         settings=encoded(settings),
         version=spyhop.__version__,
@@ -122,6 +137,11 @@ def plan_replay(folder: Path) -> SessionPlan:
     return SessionPlan(
         session=session, folder=folder, settings=decoded(session.settings), source=JournalSource(str(folder))
     )
+
+
+def is_simulated(source: Source) -> bool:
+    """Say whether nothing of a source ever happened at a venue."""
+    return isinstance(source, GeneratedSource) or (isinstance(source, LiveSource) and source.endpoints.is_simulated)
 
 
 def _from_lake(lake: Lake, symbols: tuple[str, ...]) -> tuple[tuple[Instrument, ...], LakeSource]:

@@ -19,7 +19,7 @@ from spyhop.ports import RecordKeeper
 from spyhop.storage.differences import Difference, differences
 from spyhop.storage.journal import SessionTapes, is_ended, read_facts, read_tape
 from spyhop.wiring import nodes
-from spyhop.wiring.plan import JournalSource, Pacing, SessionPlan, plan_replay
+from spyhop.wiring.plan import JournalSource, LiveSource, Pacing, SessionPlan, plan_replay
 from spyhop.wiring.records import MemoryRecords, NoTapes, SessionKeeper
 
 
@@ -43,8 +43,9 @@ class ReplayResult(msgspec.Struct, frozen=True):
 
 def pacing(plan: SessionPlan, clock: Clock) -> Pacing:
     """Return the pace of a session that starts now."""
-    start = 0 if isinstance(plan.source, JournalSource) else plan.source.start
-    return Pacing(plan.settings.session.speed, start, clock.now_ns())
+    if isinstance(plan.source, JournalSource | LiveSource):
+        return Pacing(0.0, 0, clock.now_ns())
+    return Pacing(plan.settings.session.speed, plan.source.start, clock.now_ns())
 
 
 def run_local(

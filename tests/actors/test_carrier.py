@@ -69,9 +69,13 @@ class Relay(Vessel):
 class Ticking:
     """A feed's node: one event each ten milliseconds of event time, `num` of them."""
 
+    is_open = False
+
     def __init__(self, num: int) -> None:
         self.made, self.num = 0, num
         self.is_finished = False
+
+    def call_on_arrival(self, callback: Callable[[], None]) -> None: ...
 
     def step(self) -> FeedOutput:
         if self.made == self.num:
