@@ -1,0 +1,80 @@
+"""What the fronts of all venues share: the exchange brought up to its clock, the faults, the open connections."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aiohttp import web
+
+from spyhop.clock import Clock
+from spyhop.venuesim.faults import Faults
+from spyhop.venuesim.words import Listener
+
+if TYPE_CHECKING:
+    from spyhop.venuesim.connection import Connection
+    from spyhop.venuesim.exchange import Exchange
+
+
+class Front(Listener, Protocol):
+    """One venue's protocol over the exchange. The exchange tells it what happens; it answers on its own port."""
+
+    label: str
+    """The venue's label, such as binance-usdm; faults name it so."""
+
+    def routes(self, app: web.Application) -> None:
+        """Add the venue's REST and WebSocket routes to the application of its port."""
+        ...
+
+    def publish(self) -> None:
+        """Send out what was told since the last call; runs after every advance of the exchange."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Return what a test harness may ask about: counters, keys, subscriptions; plain JSON."""
+        ...
+
+
+class Floor:
+    """The exchange on its clock. Everything here runs in one event loop.
+
+    `accounts` are the API keys and secrets of the accounts by name; dYdX's accounts are addresses and have none.
+    """
+
+    def __init__(self, exchange: Exchange, clock: Clock, faults: Faults) -> None:
+        self.exchange, self.clock, self.faults = exchange, clock, faults
+        self.connections: dict[Connection, None] = {}
+        self.fronts: list[Front] = []
+        self.num_frames_lost = 0
+
+    def add(self, front: Front) -> None:
+        """Let `front` hear what happens at the exchange."""
+        self.fronts.append(front)
+        self.exchange.subscribe(front)
+
+    def advance(self) -> int:
+        """Bring the exchange up to its clock and return the time. Everybody is told, nothing is sent yet."""
+        now = self.clock.now_ns()
+        if now > self.exchange.now:
+            self.exchange.advance(now)
+        return self.exchange.now
+
+    def publish(self) -> None:
+        """Send out what everybody was told, after an advance or a request that changed something."""
+        for front in self.fronts:
+            front.publish()
+
+    def turn(self) -> None:
+        """Advance, publish, and look after every connection's time; what the pump does again and again."""
+        now = self.advance()
+        self.publish()
+        for connection in list(self.connections):
+            connection.poll(now)
+
+    def state(self) -> dict[str, Any]:
+        """Return what all of them know, as plain JSON; what a test harness asks after it killed its client."""
+        return {
+            "now": self.exchange.now,
+            "fronts": {front.label: front.state() for front in self.fronts},
+            "connections": [connection.state() for connection in self.connections],
+            "frames_lost": self.num_frames_lost,
+        }
