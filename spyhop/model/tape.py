@@ -155,6 +155,9 @@ class Venue(IntEnum):
     BINANCE_COINM = 3
     DYDX = 4
     DYDX_V3 = 5
+    BYBIT = 6
+    KRAKEN = 7
+    CCXT = 8  # any other exchange that ccxt knows; its name is the beginning of the symbol
     SIMULATED = 9
 
     @property

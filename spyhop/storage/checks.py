@@ -309,6 +309,7 @@ class BarCheck:
         opens = np.flatnonzero(batch.events["kind"] == Kind.BAR_OPEN)
         opens = opens[opens + 1 < len(batch.events)]
         opens = opens[batch.events["kind"][opens + 1] == Kind.BAR_CLOSE]
+        opens = opens[(batch.events["flags"][opens] & int(Flag.PARTIAL)) == 0]
         for interval in np.unique(batch.events["interval_s"][opens]).tolist():
             self._on_interval(batch, opens[batch.events["interval_s"][opens] == interval], interval)
 

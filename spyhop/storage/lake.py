@@ -22,25 +22,31 @@ import pyarrow as pa
 from pyarrow import fs
 
 from spyhop.errors import LakeDamaged, MissingInput
+from spyhop.model.channels import CHANNELS
 from spyhop.model.instruments import Instrument
-from spyhop.model.tape import Events, Kind
+from spyhop.model.tape import Events, Kind, Ratio
 from spyhop.storage.merge import REPEAT_HORIZON_NS, Merged, RepeatFilter, Run, merge
 from spyhop.storage.parts import Group, Part, read_part
-
-CHANNELS: tuple[str, ...] = (
-    "book", "quotes", "trades", "bars", "marks", "funding", "open_interest", "liquidations",
-)  # fmt: skip
 
 MANIFESTS, QUARANTINE, INCOMING = "_imports", "_quarantine", "_incoming"
 
 START_OF_TIME, END_OF_TIME = -(1 << 63), (1 << 63) - 1
 
 _PRICES = {
-    "price": (Kind.TRADE, Kind.QUOTE, Kind.LEVEL, Kind.BAR_OPEN, Kind.BAR_CLOSE, Kind.MARK, Kind.LIQUIDATION),
-    "aux": (Kind.QUOTE, Kind.BAR_OPEN, Kind.BAR_CLOSE, Kind.LIQUIDATION),
+    "price": (
+        Kind.TRADE,
+        Kind.QUOTE,
+        Kind.LEVEL,
+        Kind.BAR_OPEN,
+        Kind.BAR_CLOSE,
+        Kind.MARK,
+        Kind.LIQUIDATION,
+        Kind.TICKER,
+    ),
+    "aux": (Kind.QUOTE, Kind.BAR_OPEN, Kind.BAR_CLOSE, Kind.LIQUIDATION, Kind.TICKER),
 }
 _QUANTITIES = {
-    "qty": (Kind.TRADE, Kind.QUOTE, Kind.LEVEL, Kind.BAR_OPEN, Kind.OPEN_INTEREST, Kind.LIQUIDATION),
+    "qty": (Kind.TRADE, Kind.QUOTE, Kind.LEVEL, Kind.BAR_OPEN, Kind.OPEN_INTEREST, Kind.LIQUIDATION, Kind.TICKER),
     "aux2": (Kind.QUOTE, Kind.BAR_OPEN),
 }
 
@@ -261,3 +267,8 @@ def _rescale(events: Events, told: Instrument, instrument: Instrument) -> None:
             continue
         for column, kinds in columns.items():
             events[column][np.isin(events["kind"], kinds)] *= int(ratio)
+    # the two parts of the takers' volume are lots, those of other ratios are shares
+    if told.lot_size != instrument.lot_size:
+        is_volume = (events["kind"] == Kind.RATIO) & (events["aux"] == Ratio.TAKER_VOLUME)
+        for column in ("price", "qty"):
+            events[column][is_volume] *= int(told.lot_size / instrument.lot_size)

@@ -27,6 +27,7 @@ from spyhop.storage.checks import (
 )
 from spyhop.storage.lake import Lake, Source
 from spyhop.storage.merge import Merged
+from spyhop.storage.status_check import StatusCheck
 
 _CHECKS: dict[str, tuple[Callable[[Sequence[str]], Checking], ...]] = {
     "book": (
@@ -51,6 +52,8 @@ _CHECKS: dict[str, tuple[Callable[[Sequence[str]], Checking], ...]] = {
     "marks": (OrderCheck, partial(PriceCheck, columns=("price",), kinds=(Kind.MARK,), jumps=True)),
     "funding": (OrderCheck, FundingCheck),
     "liquidations": (OrderCheck, partial(PriceCheck, columns=("price",), kinds=(Kind.LIQUIDATION,), jumps=True)),
+    "tickers": (OrderCheck, partial(PriceCheck, columns=("price",), kinds=(Kind.TICKER,), jumps=True)),
+    "status": (OrderCheck, StatusCheck),
 }
 _OTHER: tuple[Callable[[Sequence[str]], Checking], ...] = (OrderCheck,)
 

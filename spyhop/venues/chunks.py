@@ -9,37 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from spyhop.model.channels import CHANNELS, NO_CHANNEL, channels_of
 from spyhop.model.instruments import Instrument
-from spyhop.model.tape import Events, Kind, empty
+from spyhop.model.tape import Events, empty
 
 MAX_ROWS_PER_LINE = 1 << 20
 """Rows of one line at most; position = line x MAX_ROWS_PER_LINE + row of the line."""
-
-CHANNELS: tuple[str, ...] = (
-    "book",
-    "quotes",
-    "trades",
-    "bars",
-    "marks",
-    "funding",
-    "open_interest",
-    "liquidations",
-)
-
-_CHANNEL_OF_KIND = np.full(256, -1, np.int64)
-for _channel, _kinds in enumerate(
-    (
-        (Kind.LEVEL, Kind.SNAPSHOT),
-        (Kind.QUOTE,),
-        (Kind.TRADE,),
-        (Kind.BAR_OPEN, Kind.BAR_CLOSE),
-        (Kind.MARK,),
-        (Kind.FUNDING,),
-        (Kind.OPEN_INTEREST,),
-        (Kind.LIQUIDATION,),
-    )
-):
-    _CHANNEL_OF_KIND[list(_kinds)] = _channel
 
 Positions = npt.NDArray[np.int64]
 
@@ -84,12 +59,15 @@ def by_channel(
     ignored: Mapping[str, int] | None = None,
     notes: tuple[str, ...] = (),
 ) -> Iterator[Chunk]:
-    """Yield the chunks of `events`, whose `instrument` column is an index of `instruments`.
+    """Yield the chunks of `events`, whose `instrument` column is an index of `instruments`; timers are left out.
 
     What was set aside rides on the first chunk, on an empty one when there are no events.
     """
     rest = (quarantined, ignored or {}, notes)
-    keys = events["instrument"].astype(np.int64) * len(CHANNELS) + _CHANNEL_OF_KIND[events["kind"]]
+    channels = channels_of(events)
+    if (is_left_out := channels == NO_CHANNEL).any():
+        events, positions, channels = events[~is_left_out], positions[~is_left_out], channels[~is_left_out]
+    keys = events["instrument"].astype(np.int64) * len(CHANNELS) + channels
     for key in np.unique(keys):
         number, channel = divmod(int(key), len(CHANNELS))
         where = np.flatnonzero(keys == key)

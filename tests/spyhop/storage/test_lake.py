@@ -13,7 +13,7 @@ from pyarrow import fs
 from spyhop.clock import NS_PER_DAY, NS_PER_S
 from spyhop.engine.feeds import CatalogFeed
 from spyhop.errors import LakeDamaged, MissingInput
-from spyhop.model.tape import Kind, Venue, joined
+from spyhop.model.tape import Kind, Ratio, Venue, joined
 from spyhop.storage import parts
 from spyhop.storage.lake import END_OF_TIME, START_OF_TIME, Lake
 from spyhop.storage.lake_writer import store
@@ -145,6 +145,23 @@ def test_sources_with_other_ticks_and_lots_meet_on_a_grid_that_fits_both(tmp_pat
     assert rows["aux"][:7].tolist() == [7, 14, 7, 14, 14, 7, 14]
     assert rows["aux2"][:7].tolist() == [7, 70, 7, 70, 7, 7, 7]
     assert {int(x) for name in ("price", "qty", "aux", "aux2") for x in rows[name][7:]} == {7}
+
+
+def test_tickers_and_the_takers_volume_are_rescaled_and_other_ratios_are_not(tmp_path: Path, make: Any) -> None:
+    lake = Lake(tmp_path)
+    for name, tick, lot, ts in (("a", "0.01", "1", 1), ("b", "0.005", "0.1", 100)):
+        one = make.instrument("X", tick, lot)
+        ratios = make.rows(
+            Kind.RATIO, [ts, ts], price=7, qty=7, aux2=7, aux=[Ratio.GLOBAL_ACCOUNTS, Ratio.TAKER_VOLUME]
+        )
+        tickers = make.rows(Kind.TICKER, [ts], price=7, qty=7, aux=7, aux2=7)
+        store(lake, name, [(one, "ratios", ratios, make.positions(2)), (one, "tickers", tickers, make.positions(1, 3))])
+    rows = scanned(lake, "binance-usdm:X")
+    assert rows["kind"].tolist() == [Kind.RATIO, Kind.RATIO, Kind.TICKER] * 2
+    assert rows["price"].tolist() == [7, 70, 14, 7, 7, 7]
+    assert rows["qty"].tolist() == [7, 70, 70, 7, 7, 7]
+    assert rows["aux"][2] == 14
+    assert set(rows["aux2"].tolist()) == {7}
 
 
 def test_what_a_venue_told_wins_over_what_was_inferred(tmp_path: Path, make: Any) -> None:

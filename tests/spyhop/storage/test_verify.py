@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spyhop.clock import NS_PER_DAY, NS_PER_MS
-from spyhop.model.tape import Kind
+from spyhop.clock import NS_PER_DAY, NS_PER_MS, NS_PER_S
+from spyhop.model.tape import Flag, Kind, Status
 from spyhop.storage.checks import Check, Finding
 from spyhop.storage.imports import import_files
 from spyhop.storage.lake import Lake
@@ -70,6 +70,30 @@ def test_files_that_overlap_lines_set_aside_and_damage_are_told(tmp_path: Path, 
     overlap = next(one for one in found if one.check is Check.OVERLAP)
     assert (overlap.count, overlap.places[0].file, overlap.places[0].ts) == (1, "a and b", 3)
     assert "date=1970-01-02" in next(one for one in found if one.check is Check.DAMAGE).places[0].file
+
+
+def test_a_gap_that_the_tape_marks_is_told_and_is_no_fault(tmp_path: Path, make: Any) -> None:
+    lake = Lake(tmp_path)
+    rows = make.rows(Kind.STATUS, [5, 9, 12], aux=[Status.CONNECTED, Status.GAP, Status.SHED], qty=[0, 0, 7])
+    rows["aux2"] = [0, 3 * NS_PER_S, 0]
+    store(lake, "a", [(make.instrument(), "status", rows, make.positions(3))])
+    found = verify(lake)
+    assert faults(found) == []
+    assert [(one.channel, one.count, one.text) for one in found] == [
+        ("status", 1, "the recording marks gaps, 3.0 s of known length in all"),
+        ("status", 1, "7 events were shed on purpose"),
+    ]
+
+
+def test_a_bar_in_the_making_is_no_repeat(tmp_path: Path, make: Any) -> None:
+    lake = Lake(tmp_path)
+    rows = make.rows(Kind.BAR_OPEN, [5, 5, 6, 6, 7, 7], id=60 * NS_PER_S, aux=100, interval_s=60)
+    rows["kind"][1::2], rows["flags"][:4] = Kind.BAR_CLOSE, Flag.PARTIAL
+    store(lake, "a", [(make.instrument(), "bars", rows, make.positions(6))])
+    assert faults(verify(lake)) == []
+    rows["flags"][2:4] = 0
+    store(lake, "b", [(make.instrument(), "bars", rows, make.positions(6, 9))])
+    assert (BTC, "bars", Check.DUPLICATE, 2) in faults(verify(lake))
 
 
 @needs_recordings
