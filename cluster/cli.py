@@ -8,11 +8,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spyhop.errors import NotAvailable, SpyhopError, UserError
+
+if TYPE_CHECKING:
+    from cluster.origins import Origin
 
 app = typer.Typer(
     name="spyhop",
@@ -54,7 +57,16 @@ Replay = Annotated[
     typer.Option("--replay", metavar="LAKE", help="Take events from this lake.", rich_help_panel=SOURCE),
 ]
 Generate = Annotated[
-    bool, typer.Option("--generate", help="Take events from the generative market (default).", rich_help_panel=SOURCE)
+    bool,
+    typer.Option("--generate", help="Take events from the generative market, without sockets.", rich_help_panel=SOURCE),
+]
+Venues = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WHICH",
+        help="simulator (default: embedded, no keys, no internet), live, or a file with a simulator's ready line.",
+        rich_help_panel=SOURCE,
+    ),
 ]
 Speed = Annotated[
     str | None,
@@ -91,6 +103,7 @@ def run(
     *,
     replay: Replay = None,
     generate: Generate = False,
+    venues: Venues = None,
     symbols: Symbols = None,
     speed: Speed = None,
     seed: Seed = None,
@@ -125,8 +138,9 @@ def run(
     if report:
         sessions.report(loaded, "latest", None, as_json=as_json)
         return
-    source = _lake(replay, generate)
-    ran = sessions.run(loaded, source, is_local=local, is_watched=watch, has_dashboard=dashboard)
+    ran = sessions.run(
+        loaded, _origin(replay, generate, venues), is_local=local, is_watched=watch, has_dashboard=dashboard
+    )
     sessions.say(ran, as_json=as_json)
 
 
@@ -135,6 +149,7 @@ def watch(
     *,
     replay: Replay = None,
     generate: Generate = False,
+    venues: Venues = None,
     symbols: Symbols = None,
     speed: Speed = "1",
     seed: Seed = None,
@@ -151,7 +166,7 @@ def watch(
     )  # fmt: skip
     from cluster import commands, sessions
 
-    sessions.watch(commands.settings(profile, config, set_ or [], given), _lake(replay, generate))
+    sessions.watch(commands.settings(profile, config, set_ or [], given), _origin(replay, generate, venues))
 
 
 @app.command()
@@ -235,6 +250,51 @@ def data_verify(lake: Lake, *, as_json: Json = False) -> None:
     lakes.verify_lake(lake, as_json=as_json)
 
 
+@data_app.command("record")
+def data_record(
+    *,
+    out: Annotated[str, typer.Option("--out", metavar="DIR", help="Folder of the recording; its lake is DIR/lake.")],
+    venues: Venues = None,
+    symbols: Symbols = None,
+    seconds: Annotated[float, typer.Option(metavar="N", min=0, help="How long; 0 is until Ctrl-C.")] = 0.0,
+    raw: Annotated[bool, typer.Option("--raw/--no-raw", help="Keep the frames as received, too.")] = True,
+    profile: Profile = "default",
+    config: File = None,
+    set_: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Record what venues send into a lake; a killed recording goes on, its gap marked."""
+    from cluster import commands, recording
+
+    loaded = commands.settings(profile, config, set_ or [], _overrides(symbols=symbols))
+    recording.record(loaded, venues or "simulator", out, seconds=seconds, is_raw=raw, as_json=as_json)
+
+
+@app.command("venue-sim")
+def venue_sim(
+    *,
+    port: Annotated[int, typer.Option(metavar="N", help="First of three ports; 0 is any.")] = 0,
+    lake: Annotated[str | None, typer.Option(metavar="DIR", help="Publish this lake.", rich_help_panel=SOURCE)] = None,
+    generate: Generate = False,
+    symbols: Symbols = None,
+    speed: Annotated[float, typer.Option(metavar="X", help="Its time over ours.", rich_help_panel=SOURCE)] = 1.0,
+    seed: Annotated[int, typer.Option(metavar="N", help="What chance starts from.", rich_help_panel=SOURCE)] = 20251128,
+    faults: Annotated[Path | None, typer.Option(metavar="FILE", help="What goes wrong, and when.")] = None,
+    with_parent: Annotated[bool, typer.Option("--with-parent", help="Leave when standard input ends.")] = False,
+) -> None:
+    """Serve Binance USDT-M, Binance spot and dYdX v4 on this machine; prints one line of JSON when ready."""
+    from cluster import simulating
+
+    if lake is not None and generate:
+        raise UserError("--lake and --generate exclude each other: the market is one of them")
+    names = tuple((symbols or "").replace(" ", "").split(",")) if symbols else ()
+    raise typer.Exit(
+        simulating.serve(
+            port=port, lake=lake, symbols=names, speed=speed, seed=seed, faults=faults, is_with_parent=with_parent
+        )
+    )
+
+
 def main() -> None:
     """Run the command line of this process."""
     sys.exit(exit_code(sys.argv[1:]))
@@ -278,10 +338,10 @@ def _refuse_live(live: bool, paper: bool) -> None:
         raise NotAvailable("live trading comes with a later version of Spyhop; use --paper")
 
 
-def _lake(replay: str | None, generate: bool) -> str | None:
-    if replay is not None and generate:
-        raise UserError("--replay and --generate exclude each other: events come from one of them")
-    return replay
+def _origin(replay: str | None, generate: bool, venues: str | None) -> Origin:
+    from cluster.origins import Origin
+
+    return Origin.of(replay, generate, venues)
 
 
 # the flags of the command line that set a setting, under the name that the settings know

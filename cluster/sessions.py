@@ -17,6 +17,7 @@ from rich.console import Console
 from cluster.board import Board
 from cluster.commands import Loaded, print_json, stdout
 from cluster.language import chosen, words
+from cluster.origins import Origin, requested
 from cluster.terminal import Meter, event_time, stopping
 from cluster.watch import Screen, ShownRecords, Watcher
 from spyhop.clock import WallClock
@@ -30,7 +31,7 @@ from spyhop.reports import sessions as reports
 from spyhop.reports.text import summary
 from spyhop.storage import journal
 from spyhop.wiring import kernels, nodes, sessions
-from spyhop.wiring.plan import RunRequest, SessionPlan, plan_session
+from spyhop.wiring.plan import SessionPlan, plan_session
 
 
 class Ran(msgspec.Struct, frozen=True):
@@ -51,14 +52,20 @@ class Ran(msgspec.Struct, frozen=True):
     net: float
 
 
-def run(loaded: Loaded, lake: str | None, *, is_local: bool, is_watched: bool, has_dashboard: bool) -> Ran:
+def run(loaded: Loaded, origin: Origin, *, is_local: bool, is_watched: bool, has_dashboard: bool) -> Ran:
     """Run a paper session to its end, or until Ctrl-C has drained it; progress goes to stderr."""
     if is_watched and not is_local:
         raise UserError("--watch needs --local: the screen shows what happens in this process")
-    plan = plan_session(loaded.settings, _request(lake, "local" if is_local else "ray"), WallClock())
     if not kernels.are_prepared():
+        # before a market is there that would not wait for us
         Console(stderr=True).print("compiling the kernels of this version, once (about a minute)")
         kernels.prepare()
+    with requested(origin, loaded.settings, runner="local" if is_local else "ray") as request:
+        plan = plan_session(loaded.settings, request, WallClock())
+        return _run(plan, is_local=is_local, is_watched=is_watched, has_dashboard=has_dashboard)
+
+
+def _run(plan: SessionPlan, *, is_local: bool, is_watched: bool, has_dashboard: bool) -> Ran:
     last = Progress(0, 0, 0, len(plan.feed_names))
     with Meter("session " + plan.session.id, WallClock(), is_quiet=is_watched) as meter:
 
@@ -129,11 +136,15 @@ def _run_local(plan: SessionPlan, show: Callable[[Progress], None], *, is_watche
             sessions.run_local(plan, show, stop, heard_by=lambda keeper: ShownRecords(keeper, board, screen))
 
 
-def watch(loaded: Loaded, lake: str | None) -> None:
+def watch(loaded: Loaded, origin: Origin) -> None:
     """Show the board until the feeds end or Ctrl-C; nothing is traded and nothing is kept."""
     settings, clock = loaded.settings, WallClock()
-    with tempfile.TemporaryDirectory(prefix="spyhop-watch-") as folder, stopping() as stop:
-        plan = plan_session(_kept_in(settings, folder), _request(lake, "local", mode="watch"), clock)
+    with (
+        tempfile.TemporaryDirectory(prefix="spyhop-watch-") as folder,
+        requested(origin, settings, mode="watch") as request,
+        stopping() as stop,
+    ):
+        plan = plan_session(_kept_in(settings, folder), request, clock)
         board = Board(plan.session.instruments, is_trading=False, is_simulated=plan.session.is_simulated)
         pace = sessions.pacing(plan, clock)
         with _screen(board, settings) as screen:
@@ -192,10 +203,6 @@ def language(settings: Settings) -> str:
 
 def _screen(board: Board, settings: Settings) -> Screen:
     return Screen(board, words(language(settings)), Console(), WallClock(), settings.display.refresh_s)
-
-
-def _request(lake: str | None, runner: str, mode: str = "paper") -> RunRequest:
-    return RunRequest(mode=mode, lake=lake, runner=runner)
 
 
 def _kept_in(settings: Settings, folder: str) -> Settings:

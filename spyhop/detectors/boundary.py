@@ -260,6 +260,7 @@ def _read(s: Any, mask: int, ts: int, row: Any) -> None:
     row.ts_book = loop.ts_book
     row.ts_trade = loop.ts_trade
     row.ts_exchange = loop.ts_exchange
+    row.venue_lag = ts + loop.clock_offset - loop.ts_exchange if loop.is_clock_known and loop.ts_exchange else 0
     row.num_events = loop.num_events
     states = s.states
     params = s.params

@@ -37,7 +37,7 @@ from spyhop.market import bars as market_bars
 from spyhop.market import book as market_book
 from spyhop.market import sequence as market_sequence
 from spyhop.market import top as market_top
-from spyhop.model.tape import Flag, Kind, Status
+from spyhop.model.tape import Flag, Kind, Mode, Status
 from spyhop.numerics._jit import kernel
 
 _SECOND = 1_000_000_000
@@ -47,9 +47,11 @@ _TRADE, _QUOTE, _LEVEL, _SNAPSHOT = int(Kind.TRADE), int(Kind.QUOTE), int(Kind.L
 _BAR_OPEN, _BAR_CLOSE, _MARK = int(Kind.BAR_OPEN), int(Kind.BAR_CLOSE), int(Kind.MARK)
 _FUNDING, _OPEN_INTEREST = int(Kind.FUNDING), int(Kind.OPEN_INTEREST)
 _LIQUIDATION, _STATUS, _TIMER = int(Kind.LIQUIDATION), int(Kind.STATUS), int(Kind.TIMER)
-_SESSION_END, _GAP = int(Status.SESSION_END), int(Status.GAP)
-_DISCONNECTED, _SHED = int(Status.DISCONNECTED), int(Status.SHED)
-_SETTLED = int(Flag.SETTLED)
+_RATIO, _TICKER, _BLOCK = int(Kind.RATIO), int(Kind.TICKER), int(Kind.BLOCK)
+_SESSION_END, _GAP, _CLOCK = int(Status.SESSION_END), int(Status.GAP), int(Status.CLOCK)
+_DISCONNECTED, _SHED, _SOURCE = int(Status.DISCONNECTED), int(Status.SHED), int(Status.SOURCE)
+_REST = int(Mode.REST)
+_SETTLED, _BACKFILLED = int(Flag.SETTLED), int(Flag.BACKFILLED)
 
 
 @kernel
@@ -84,7 +86,8 @@ def advance(states: Any, events: Any, start: int, rows: Any) -> tuple[int, int]:
                 boundary.make_row(s, mask, rows[num_rows])
                 num_rows += 1
         loop.now = ts
-        loop.ts_exchange = max(loop.ts_exchange, e.ts_event)
+        if kind not in (_STATUS, _TIMER):  # these two are ours and carry no venue's time
+            loop.ts_exchange = max(loop.ts_exchange, e.ts_event)
         if kind == _LEVEL:
             if e.instrument != instrument:
                 loop.num_misrouted += 1
@@ -174,6 +177,10 @@ def _on_trade(s: Any, mask: int, ts: int, e: Any) -> None:
     qty = lots * loop.lot
     if loop.is_inverse:
         qty /= price
+    if e.flags & _BACKFILLED:
+        # it happened a while ago: the bars want it, what measures this moment does not
+        market_bars.on_trade(s.bars, e.ts_event, price, qty, side)
+        return
     notional = price * qty
     m = s.moment
     if m.sec_high == 0.0:
@@ -225,7 +232,7 @@ def _on_other(s: Any, mask: int, ts: int, e: Any) -> None:
             boundary.on_minute(s, mask)
     elif kind == _STATUS:
         _on_status(s, mask, e)
-    elif kind != _TIMER:
+    elif kind not in (_TIMER, _RATIO, _TICKER, _BLOCK):
         _on_rate(s, mask, ts, e)
 
 
@@ -237,6 +244,11 @@ def _on_status(s: Any, mask: int, e: Any) -> None:
         loop.num_shed += e.qty
     elif status == _DISCONNECTED:
         loop.num_disconnects += 1
+    elif status == _SOURCE:
+        s.bars.is_held = 1 if e.qty == _REST else 0
+    elif status == _CLOCK:
+        loop.clock_offset = e.aux2
+        loop.is_clock_known = 1
     if status in (_GAP, _DISCONNECTED, _SHED):
         market_sequence.mark_gap(s.sequence, s.book)
         market_top.reset(s.top)

@@ -120,6 +120,8 @@ LOOP = np.dtype(
         ("num_rows", "i8"),
         ("num_events", "i8"),
         ("ts_exchange", "i8"),
+        ("clock_offset", "i8"),  # the venue's clock minus ours, ns
+        ("is_clock_known", "i8"),
         ("ts_book", "i8"),
         ("ts_trade", "i8"),
         ("mid", "f8"),

@@ -5,6 +5,8 @@ A trade belongs to the minute of its `ts_event`. A minute closes at the first wh
 a venue's clock may run ahead of ours, the next minute is already built while this one is open.
 A bar that the venue says closes its minute at once and wins over trades, unless the minute has closed already: a
 closed bar never changes. A minute without trades between minutes with trades is a flat bar of volume 0.
+While the feed asks by REST a minute is held open, up to fifteen of them, until the venue's own bar is there: trades
+may be missing, and a flat bar made up now would stay.
 Minutes that were under way when the recording began, and longer bars with a minute missing, are dropped and counted.
 """
 
@@ -51,6 +53,7 @@ BARS = np.dtype(
         ("start", "i8"),  # ts_event of the first event; minutes that began before are not whole
         ("close", "f8"),  # of the newest minute
         ("is_trade_built", "i8"),
+        ("is_held", "i8"),  # trades may be missing: the venue's bars are waited for
         ("ts_closed", "i8"),  # end of the newest closed minute
         ("pending_open", BAR),  # a venue bar between its two rows
         ("num_late_trades", "i8"),
@@ -132,6 +135,8 @@ def on_trade(s: Any, ts_event: int, price: float, qty: float, side: int) -> None
 def close_if_due(s: Any, now: int, grace: int) -> bool:
     """Close at most one minute that has ended by `now`; call again until False."""
     current = s.current
+    if s.is_held != 0:
+        grace = _MAX_FLAT_NS
     while current.ts_open != 0 and now >= current.ts_close + grace:
         if current.num_trades == 0 and not _fill_flat(s, now):
             continue

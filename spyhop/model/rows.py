@@ -156,6 +156,7 @@ ROW = np.dtype(
         ("ts_book", "i8"),  # receive time of the newest book or quote event; 0 before any
         ("ts_trade", "i8"),
         ("ts_exchange", "i8"),  # highest venue time seen
+        ("venue_lag", "i8"),  # ns that the newest venue time is old by the venue's own clock; 0 while that is unknown
         ("num_events", "i8"),  # events folded so far
         ("detections", DETECTION, (len(DETECTORS),)),
         ("evidence", EVIDENCE),

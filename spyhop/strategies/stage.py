@@ -214,4 +214,5 @@ class DecisionStage:
 
 
 def _data_age(row: np.void) -> int:
-    return int(row["ts"]) - int(row["ts_book"])
+    # what we have not heard for long, or heard late: the worse of the two
+    return max(int(row["ts"]) - int(row["ts_book"]), int(row["venue_lag"]))

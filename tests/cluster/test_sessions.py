@@ -9,7 +9,7 @@ import pytest
 
 from cluster import cli
 
-SHORT = ("--hours", "0.01", "--symbols", "BTCUSDT", "--seed", "7")
+SHORT = ("--generate", "--hours", "0.01", "--symbols", "BTCUSDT", "--seed", "7")
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +84,7 @@ def test_an_interrupt_drains_a_session_and_leaves_with_zero(tmp_path: Path) -> N
         "cluster.cli",
         "run",
         "--local",
+        "--generate",
         "--json",
         "--speed",
         "1",

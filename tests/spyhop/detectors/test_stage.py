@@ -11,7 +11,7 @@ from spyhop.detectors.stage import DetectionStage
 from spyhop.detectors.state import DetectionParams
 from spyhop.model.instruments import Instrument
 from spyhop.model.rows import DETECTORS
-from spyhop.model.tape import EVENT, Kind, Venue, empty
+from spyhop.model.tape import EVENT, Flag, Kind, Mode, Status, SwitchReason, Venue, empty, event, joined
 from spyhop.venues.binance import capture
 
 RAW = Path(__file__).resolve().parents[4] / "shared" / "data" / "binance_raw"
@@ -68,6 +68,38 @@ def test_statistics_count_what_was_folded_and_what_was_set_aside() -> None:
     assert counters["loop.events"] == 10
     assert counters["loop.bad_trades"] == 3
     assert counters["loop.rows"] == 9
+
+
+def test_how_late_we_hear_is_judged_by_the_venues_own_clock() -> None:
+    events = trades(10)
+    events["ts_event"] = events["ts_recv"] + 300_000_000  # its clock runs half a second ahead and the way takes 200 ms
+    stage = DetectionStage(BTC, DetectionParams())
+    assert set(stage.on(events)["venue_lag"].tolist()) == {0}  # without the offset nobody can tell
+    clock = event(Kind.STATUS, BEGIN, aux=Status.CLOCK, aux2=500_000_000)
+    stage = DetectionStage(BTC, DetectionParams())
+    rows = stage.on(joined([clock, events]))
+    assert rows["venue_lag"][-1] == NS + 200_000_000  # the last trade came a second ago
+    assert rows["ts_exchange"][-1] == events["ts_event"][-2]
+
+
+def test_trades_fetched_after_the_fact_are_in_the_bars_and_move_no_detector() -> None:
+    late = trades(60)
+    late["flags"] = Flag.BACKFILLED
+    stage = DetectionStage(BTC, DetectionParams())
+    rows = stage.on(joined([trades(1), late[1:], event(Kind.TIMER, BEGIN + 62 * NS)]))
+    assert float(stage.closed_bars()["1m"]["volume"]) == pytest.approx(60.0)
+    assert rows["evidence"]["big_trade_count"].sum() == 1.0  # the one that was heard when it happened
+    assert rows["ts_trade"][-1] == BEGIN
+
+
+def test_a_feed_that_asks_by_rest_holds_its_minute_open() -> None:
+    switch = event(Kind.STATUS, BEGIN + 30 * NS, aux=Status.SOURCE, qty=Mode.REST, id=SwitchReason.DISCONNECTED)
+    stage = DetectionStage(BTC, DetectionParams())
+    stage.on(joined([trades(30), switch, event(Kind.TIMER, BEGIN + 100 * NS)]))
+    assert stage.closed_bars() == {}
+    back = event(Kind.STATUS, BEGIN + 100 * NS, aux=Status.SOURCE, qty=Mode.WS, id=SwitchReason.RECOVERED)
+    stage.on(joined([back, event(Kind.TIMER, BEGIN + 101 * NS)]))
+    assert set(stage.closed_bars()) == {"1m"}
 
 
 def test_contracts_of_inverse_instruments_count_by_what_they_are_worth() -> None:

@@ -245,3 +245,43 @@ def test_nodes_in_the_middle_are_finished_by_the_end_of_time_on_every_edge(make:
 def test_what_can_lead_to_an_intent_is_told_from_what_cannot(make: Any, flag: int, expected: bool) -> None:
     rows: Rows = np.concatenate([make.row(1, flags=RowFlag.SECOND), make.row(2, flags=flag)])
     assert has_decision(FeedOutput(make.events(1), rows, 1, 1, is_finished=False)) is expected
+
+
+def small_batches(make: Any, num: int) -> list[Events]:
+    return [make.events(NS_PER_S + number * NS_PER_S // 100) for number in range(num)]
+
+
+def merging_vessel(make: Any, batches: list[Events]) -> FeedVessel:
+    return FeedVessel(make.feed_node("a", 0, ArrayFeed(batches)), lambda output: None, NS_PER_S // 10)
+
+
+def test_small_batches_of_a_live_feed_travel_together_and_lose_nothing(make: Any) -> None:
+    batches = small_batches(make, 1_000)
+    vessel = merging_vessel(make, batches)
+    while not vessel.produce().is_finished:
+        pass
+    sent = [messages for _, messages in offered(vessel, "tape")]
+    assert 90 <= len(sent) <= 110
+    kept = np.concatenate([np.frombuffer(messages.payload, EVENT) for messages in sent])
+    assert kept[:-1].tobytes() == np.concatenate(batches).tobytes()
+    assert sent[-1].watermark == END_OF_TIME
+
+
+@pytest.mark.parametrize("cut", [0, 1, 7, 10, 11, 250, 999])
+def test_a_merging_feed_that_was_killed_makes_the_same_parcels_again(make: Any, cut: int) -> None:
+    batches = small_batches(make, 1_000)
+    whole = merging_vessel(make, batches)
+    while not whole.produce().is_finished:
+        pass
+    first = merging_vessel(make, batches)
+    for _ in range(cut):
+        first.produce()
+    checkpoint = first.checkpoint()
+    for _ in range(3):
+        first.produce()  # and what it did after its checkpoint is lost
+    second = merging_vessel(make, batches)
+    second.restore(checkpoint)
+    while not second.produce().is_finished:
+        pass
+    for edge in ("rows", "tape"):
+        assert offered(second, edge) == offered(whole, edge)

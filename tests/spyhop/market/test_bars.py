@@ -199,3 +199,31 @@ def test_impossible_partial_and_longer_bars_are_counted(
     b.venue(0, ohlc, interval_s, flags)
     assert b.closed[0] == []
     assert b.record[counter] == 1
+
+
+def test_while_the_feed_asks_by_rest_a_minute_waits_for_the_venue() -> None:
+    b = Builder()
+    b.trade(0.0, 100.0)
+    b.trade(59.0, 101.0)
+    b.pass_to(70.0)
+    b.record["is_held"] = 1
+    b.trade(61.0, 101.0)
+    b.pass_to(200.0)  # both minutes are over, and what they held is not known
+    assert len(b.closed[0]) == 1
+    b.venue(1, (1_010, 1_020, 1_000, 1_015))
+    b.venue(2, (1_015, 1_030, 1_015, 1_030))
+    assert [ohlcv(bar)[:4] for bar in b.closed[0][1:]] == [(101.0, 102.0, 100.0, 101.5), (101.5, 103.0, 101.5, 103.0)]
+    b.record["is_held"] = 0
+    b.trade(185.0, 103.0)
+    b.pass_to(241.0)
+    assert [int(bar["ts_open"] - DAY) // MINUTE for bar in b.closed[0]] == [0, 1, 2, 3]
+
+
+def test_a_minute_is_not_held_for_ever() -> None:
+    b = Builder()
+    b.trade(0.0, 100.0)
+    b.record["is_held"] = 1
+    b.pass_to(60.0 + 899.0)
+    assert b.closed[0] == []
+    b.pass_to(60.0 + 901.0)
+    assert len(b.closed[0]) == 1

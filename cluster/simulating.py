@@ -1,0 +1,42 @@
+"""`spyhop venue-sim`: from the command line to a simulator that listens."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import msgspec
+
+from spyhop.errors import UserError
+from spyhop.venuesim import server
+from spyhop.venuesim.options import SimOptions
+
+
+def serve(
+    *,
+    port: int,
+    lake: str | None,
+    symbols: tuple[str, ...],
+    speed: float,
+    seed: int,
+    faults: Path | None,
+    is_with_parent: bool,
+) -> int:
+    """Serve until SIGTERM or Ctrl-C, or with the parent until standard input ends; return the exit code."""
+    if not 0 <= port <= 65_533:
+        raise UserError("--port must be between 0 and 65533")
+    if speed <= 0:
+        raise UserError("--speed must be above 0: a venue that others talk to cannot be ahead of them")
+    if is_with_parent:
+        threading.Thread(target=_leave_with_parent, daemon=True).start()
+    wanted = SimOptions(port=port, lake=Path(lake) if lake else None, speed=speed, seed=seed, faults=faults)
+    return server.main(msgspec.structs.replace(wanted, symbols=symbols) if symbols else wanted)
+
+
+def _leave_with_parent() -> None:
+    # a pipe ends however its other side ends, also by a kill that nobody could catch
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
