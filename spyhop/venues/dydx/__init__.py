@@ -1,0 +1,1 @@
+"""dYdX v4 through its indexer: sockets, REST, books that are never crossed."""
