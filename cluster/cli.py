@@ -341,7 +341,7 @@ def _refuse_live(live: bool, paper: bool) -> None:
 def _origin(replay: str | None, generate: bool, venues: str | None) -> Origin:
     from cluster.origins import Origin
 
-    return Origin.of(replay, generate, venues)
+    return Origin.of(replay, venues, generate=generate)
 
 
 # the flags of the command line that set a setting, under the name that the settings know

@@ -33,14 +33,14 @@ class Origin(msgspec.Struct, frozen=True):
     venues: str = SIMULATOR
 
     @classmethod
-    def of(cls, replay: str | None, generate: bool, venues: str | None) -> Origin:
+    def of(cls, replay: str | None, venues: str | None, *, generate: bool) -> Origin:
         """Return what the flags say; raise UserError when they say two things."""
         said = [name for name, is_said in (
             ("--replay", replay is not None), ("--generate", generate), ("--venues", venues is not None)
         ) if is_said]  # fmt: skip
         if len(said) > 1:
             raise UserError(f"{' and '.join(said)} exclude each other: events come from one of them")
-        return cls(replay, generate, venues or SIMULATOR)
+        return cls(lake=replay, is_generated=generate, venues=venues or SIMULATOR)
 
 
 @contextlib.contextmanager

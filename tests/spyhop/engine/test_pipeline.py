@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +13,7 @@ from spyhop.engine.nodes import DecisionNode, OrderNode, RiskNode
 from spyhop.engine.pipeline import Pipeline, Progress
 from spyhop.engine.streams import END_OF_TIME
 from spyhop.errors import StorageFailed
+from spyhop.model import tape
 from spyhop.model.decisions import Decision
 from spyhop.model.entries import Entry
 from spyhop.model.rows import Rows
@@ -189,3 +192,55 @@ def test_a_disk_that_refuses_stops_everything_behind_it(line: Callable[[], Line]
     assert one.spy.entries == []
     assert not one.judging.told
     assert not [kind for kind, _ in one.ordering.told if kind == "approved"]
+
+
+class Arriving:
+    """A feed with a connection: batches come from another thread, one after the other."""
+
+    def __init__(self, batches: Sequence[Events]) -> None:
+        self._coming, self._here = deque(batches), deque[Events]()
+        self._is_over = self.is_closed = False
+        self.on_arrival: Callable[[], None] | None = None
+        self.num_asked = 0
+        self._thread = threading.Thread(target=self._receive)
+
+    def _receive(self) -> None:
+        for batch in self._coming:
+            assert self.on_arrival is not None
+            self._here.append(batch)
+            self.on_arrival()
+        self._is_over = True
+
+    def next_batch(self) -> Events | None:
+        self.num_asked += 1
+        if self.num_asked == 1:
+            self._thread.start()
+        if self._here:
+            return self._here.popleft()
+        return None if self._is_over and not self._here else tape.empty()
+
+    def snapshot(self) -> bytes:
+        return b""
+
+    def restore(self, snapshot: bytes) -> None: ...
+
+    def statistics(self) -> dict[str, float]:
+        return {"frames": 7.0}
+
+    def close(self) -> None:
+        self._thread.join()
+        self.is_closed = True
+
+
+def test_events_that_come_when_they_come_lead_to_the_same_as_a_tape(make: Any, line: Callable[[], Line]) -> None:
+    known = line()
+    known.pipeline.run()
+    one = line()
+    dense = Arriving([make.events(number * HALF) for number in range(1, 12)])
+    node = make.feed_node("dense", 0, dense)
+    one.pipeline.feeds = [node, one.feeds[1]]
+    one.pipeline.run()
+    assert one.spy.entries == known.spy.entries
+    assert node.statistics()["frames"] == 7.0
+    assert dense.is_closed
+    assert not known.feeds[0].is_open
