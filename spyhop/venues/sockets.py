@@ -13,6 +13,7 @@ import logging
 import socket
 import ssl as tls
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from picows import WSCloseCode as Code
 from picows import (
@@ -60,6 +61,7 @@ def connect(
     async def dial(url: str) -> Socket:
         connection = _Connection(clock, shown(url), max_queued_bytes, ping_s, pong_s)
         opened: list[socket.socket] = []
+        options: dict[str, Any] = {"ssl_handshake_timeout": open_timeout_s} if url.startswith("wss:") else {}
 
         async def route(parsed: WSParsedURL) -> socket.socket:
             async with asyncio.timeout(open_timeout_s):
@@ -77,7 +79,7 @@ def connect(
                 max_frame_size=max_queued_bytes,
                 max_redirects=0,
                 logger_name=_SILENT,
-                **({"ssl_handshake_timeout": open_timeout_s} if url.startswith("wss:") else {}),
+                **options,
             )
         except asyncio.CancelledError:
             _abandon(opened)
