@@ -65,7 +65,7 @@ class RawFrameWriter:
         self._segment.flush()
 
     def add(self, record: RawRecord) -> None:
-        """Take a record; durable after the next `flush`. Above the limit in memory it is dropped, counted and marked."""
+        """Take a record; durable after the next `flush`. Above the limit it is dropped, counted and marked."""
         size = len(record.data) + _RECORD_BYTES
         with self._lock:
             if self._waiting_bytes + size > self._max_waiting_bytes:
