@@ -12,7 +12,14 @@ BLOCK_HEIGHT = "v4_block_height"
 SUBACCOUNTS = "v4_subaccounts"
 PARENT_SUBACCOUNTS = "v4_parent_subaccounts"
 
-RESOLUTIONS: dict[str, int] = {"1MIN": 60, "5MINS": 300, "15MINS": 900, "1HOUR": 3_600, "4HOURS": 14_400, "1DAY": 86_400}
+RESOLUTIONS: dict[str, int] = {
+    "1MIN": 60,
+    "5MINS": 300,
+    "15MINS": 900,
+    "1HOUR": 3_600,
+    "4HOURS": 14_400,
+    "1DAY": 86_400,
+}
 """Seconds of the resolutions that the tape holds; the venue has no three minutes, and the tape no thirty."""
 
 MAX_CANDLES = 1_000

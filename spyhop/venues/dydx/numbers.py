@@ -1,4 +1,4 @@
-"""Numbers of the indexer: decimal texts to exact integers of an instrument, times to nanoseconds, event ids to one word.
+"""Numbers of the indexer: decimal texts to integers of an instrument, times to nanoseconds, event ids to words.
 
 A text that is none raises ValueError with a reason fit for counting: it never holds what the venue sent.
 """

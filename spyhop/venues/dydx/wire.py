@@ -299,7 +299,7 @@ class Transfer(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Subaccount(msgspec.Struct, frozen=True, rename="camel"):
-    """A subaccount with its money and positions by name, or a parent with its children (one for each isolated market)."""
+    """A subaccount with its money and positions by name, or a parent with its children (one an isolated market)."""
 
     address: str
     subaccount_number: int | None = None
