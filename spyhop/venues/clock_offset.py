@@ -18,6 +18,11 @@ NEWS_NS = 5 * NS_PER_MS
 _NO_BOUND = 1 << 62
 
 
+def drifted(ns: int, ppm: int) -> int:
+    """Return how far two clocks may drift apart within `ns`, rounded up so that many short steps add up."""
+    return -(-abs(ns) * ppm // 1_000_000)
+
+
 class _Bounds:
     """low <= offset <= high, as of the time `at`."""
 
@@ -27,7 +32,7 @@ class _Bounds:
         self.at, self.low, self.high = at, low, high
 
     def widened(self, at: int, drift_ppm: int) -> _Bounds:
-        slack = abs(at - self.at) * drift_ppm // 1_000_000
+        slack = drifted(at - self.at, drift_ppm)
         return _Bounds(at, self.low - slack, self.high + slack)
 
     def and_also(self, other: _Bounds) -> _Bounds | None:
@@ -88,9 +93,9 @@ class ClockOffset:
         if asked.ts_recv < asked.ts_sent:
             return
         self.num_samples += 1
-        told = _Bounds(
-            asked.ts_recv, asked.ts_venue - asked.ts_recv, asked.ts_venue + self._resolution_ns - asked.ts_sent
-        )
+        most = asked.ts_venue + self._resolution_ns - asked.ts_sent
+        most += drifted(asked.ts_recv - asked.ts_sent, self._max_drift_ppm)
+        told = _Bounds(asked.ts_recv, asked.ts_venue - asked.ts_recv, most)
         if self._bounds is None:
             self._start(told)
             return
@@ -116,13 +121,11 @@ class ClockOffset:
             self._prove(least, ts_recv)
             return
         widened = self._bounds.widened(ts_recv, self._max_drift_ppm)
-        if least <= widened.low:
-            return
         if least > widened.high:
             self.num_contradictions += 1
             self._doubted = self._doubted or _Bounds(ts_recv, least, _NO_BOUND)
             return
-        widened.low = least
+        widened.low = max(widened.low, least)
         self._bounds = widened
 
     def news(self, threshold_ns: int = NEWS_NS) -> int | None:
@@ -138,11 +141,12 @@ class ClockOffset:
     def _start(self, told: _Bounds) -> None:
         self._bounds = told
         if self._proven is not None:
-            self.on_frame(self._proven[0] + self._proven[1], self._proven[0])
+            at, least = self._proven
+            self.on_frame(told.at + least - drifted(told.at - at, self._max_drift_ppm), told.at)
 
     def _prove(self, least: int, ts_recv: int) -> None:
         if self._proven is not None:
             at, proven = self._proven
-            if least <= proven - abs(ts_recv - at) * self._max_drift_ppm // 1_000_000:
+            if least <= proven - drifted(ts_recv - at, self._max_drift_ppm):
                 return
         self._proven = ts_recv, least

@@ -175,7 +175,7 @@ class _Connection(WSListener):
         elif kind == _PING:
             transport.send_pong(frame.get_payload_as_bytes())
         elif kind == _CLOSE:
-            transport.send_close(frame.get_close_code() or Code.OK)
+            transport.send_close(Code.OK)
             transport.disconnect()
         if frame.last_in_buffer:
             self._on_read(transport)
@@ -264,7 +264,7 @@ def _ending(transport: WSTransport, error: BaseException | None) -> tuple[int, s
         return _ABNORMAL, f"{type(error).__name__}: {error}"
     handshake = transport.close_handshake
     if handshake is not None and handshake.recv is not None:
-        return int(handshake.recv.code) or _NO_STATUS, handshake.recv.reason  # type: ignore[call-overload]
+        return int(handshake.recv.code) or _NO_STATUS, handshake.recv.reason or ""  # type: ignore[call-overload]
     return _ABNORMAL, "ended without a close frame"
 
 
@@ -300,10 +300,10 @@ def _reason(error: Exception) -> str:
     match error:
         case WSHandshakeError(response=response) if response is not None:
             return f"the upgrade was answered with {int(response.status)}"
+        case tls.SSLCertVerificationError():  # a ValueError too
+            return f"TLS: {error.verify_message}"
         case WSError() | ValueError():
             return "the handshake is not that of a WebSocket"
-        case tls.SSLCertVerificationError():
-            return f"TLS: {error.verify_message}"
         case tls.SSLError():
             return f"TLS: {error.reason or 'handshake failed'}"
         case socket.gaierror():
