@@ -37,8 +37,15 @@ def feed(plan: SessionPlan, name: str) -> Feed:
             inner = GenerativeFeed(
                 instrument, seed=seed, start_ts=start, params=plan.settings.market, hours=plan.settings.session.hours
             )
-        case LiveSource(endpoints=endpoints):
-            return live_feed(instrument, endpoints, plan.settings.feeds, lambda start: _kept(plan, name, start))
+        case LiveSource(endpoints=endpoints, limits=limits):
+            return live_feed(
+                instrument,
+                endpoints,
+                plan.settings.feeds,
+                limits,
+                seed=plan.settings.session.seed,
+                kept=lambda start: _kept(plan, name, start),
+            )
         case _:
             # a journal holds the timers and the end of the session already
             return ArrayFeed(list(read_tape(plan.folder, name)))

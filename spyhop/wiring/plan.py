@@ -20,6 +20,7 @@ from spyhop.simulation.feed import usual_instrument
 from spyhop.storage import journal
 from spyhop.storage.lake import Lake
 from spyhop.venues.endpoints import Endpoints
+from spyhop.venues.limits import Limit
 from spyhop.wiring.venues import listed
 
 VENUE_PREFERENCE = (Venue.BINANCE_USDM, Venue.BINANCE_SPOT, Venue.BINANCE_COINM, Venue.DYDX, Venue.DYDX_V3)
@@ -51,6 +52,8 @@ class LiveSource(msgspec.Struct, frozen=True, tag="live"):
     """Venues that speak now, real ones or a simulator, over sockets."""
 
     endpoints: Endpoints
+    limits: dict[str, tuple[Limit, ...]] = {}
+    """How much may be asked of each venue, by its label, as the venue told when it listed its instruments."""
 
 
 Source = LakeSource | GeneratedSource | JournalSource | LiveSource
@@ -106,8 +109,8 @@ def plan_session(settings: Settings, request: RunRequest, clock: Clock) -> Sessi
         instruments, source = _from_lake(Lake(request.lake), wanted.symbols)
         what = f"lake {request.lake}"
     elif request.endpoints is not None:
-        source = LiveSource(request.endpoints)
-        instruments = asyncio.run(listed(request.endpoints, wanted.symbols, settings.feeds))
+        listing = asyncio.run(listed(request.endpoints, wanted.symbols))
+        instruments, source = listing.instruments, LiveSource(request.endpoints, listing.limits)
         what = "venue simulator" if request.endpoints.is_simulated else "live venues"
     else:
         if named := [symbol for symbol in wanted.symbols if ":" in symbol]:

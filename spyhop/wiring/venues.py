@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from urllib.parse import urlsplit
 
+import msgspec
+
+from spyhop.clock import Clock
 from spyhop.errors import MissingInput
 from spyhop.model.instruments import Instrument
 from spyhop.model.tape import Events, Venue, venue_of
-from spyhop.ports import Feed
-from spyhop.venues.endpoints import Endpoints
+from spyhop.venues import sockets
+from spyhop.venues.adapter import Adapter
+from spyhop.venues.binance.adapter import BinanceAdapter
+from spyhop.venues.binance.limits import weigh
+from spyhop.venues.binance.rest import BinanceRest
+from spyhop.venues.connections import FrameTap
+from spyhop.venues.dydx import limits as dydx_limits
+from spyhop.venues.dydx.adapter import DydxAdapter
+from spyhop.venues.dydx.rest import DydxRest
+from spyhop.venues.endpoints import BinanceEndpoints, Endpoints
+from spyhop.venues.https import HttpClient
+from spyhop.venues.limits import BINANCE_SPOT, BINANCE_USDM, DYDX, Limit, SharedBudget, limits_of
+from spyhop.venues.live import Client, LiveFeed
 from spyhop.venues.params import FeedParams
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """What venues say about the instruments that were asked for, and about how much may be asked of them."""
+
+    instruments: tuple[Instrument, ...]
+    limits: dict[str, tuple[Limit, ...]]  # by the venue's label
 
 
 def venue_and_symbol(name: str) -> tuple[Venue, str]:
@@ -26,13 +52,90 @@ def venue_and_symbol(name: str) -> tuple[Venue, str]:
         raise MissingInput(f"no venue is called {label!r}") from None
 
 
-async def listed(endpoints: Endpoints, symbols: Sequence[str], params: FeedParams) -> tuple[Instrument, ...]:
-    """Ask the venues for the instruments called `symbols`; raise MissingInput for one that is not listed."""
-    raise NotImplementedError
+async def listed(endpoints: Endpoints, symbols: Sequence[str]) -> Listing:
+    """Ask the venues for the instruments called `symbols`; raise MissingInput for one that is not listed.
+
+    Margin tiers are no part of what a venue lists publicly: the shipped ones are taken where there are any. Raises
+    VenueError when a venue cannot be asked.
+    """
+    named = [venue_and_symbol(name) for name in symbols]
+    known: dict[Venue, dict[str, Instrument]] = {}
+    limits: dict[str, tuple[Limit, ...]] = {}
+    for venue in dict.fromkeys(venue for venue, _ in named):
+        known[venue], limits[venue.label] = await _listed_by(endpoints, venue)
+    for venue, symbol in named:
+        if symbol not in known[venue]:
+            near = ", ".join(sorted(known[venue])[:5])
+            raise MissingInput(f"{venue.label} lists no {symbol}; it lists {near}, ...")
+    return Listing(tuple(known[venue][symbol] for venue, symbol in named), limits)
 
 
 def live_feed(
-    instrument: Instrument, endpoints: Endpoints, params: FeedParams, kept: Callable[[int], Iterator[Events]]
-) -> Feed:
-    """Return the feed of one instrument; after a restart it begins with what `kept` has from an event number on."""
-    raise NotImplementedError
+    instrument: Instrument,
+    endpoints: Endpoints,
+    params: FeedParams,
+    limits: Mapping[str, Sequence[Limit]] = MappingProxyType({}),
+    *,
+    seed: int = 0,
+    tap: FrameTap | None = None,
+    kept: Callable[[int], Iterator[Events]] | None = None,
+) -> LiveFeed:
+    """Return the feed of one instrument; after a restart it begins with what `kept` has from an event number on.
+
+    `limits` are those that the venues told when they listed the instrument.
+    """
+    clock = endpoints.clock.clock()
+    told = limits.get(instrument.venue.label, ())
+
+    async def build() -> Client:
+        http = _http(clock, endpoints, instrument.venue, told)
+        adapter: Adapter
+        if instrument.venue is Venue.DYDX:
+            adapter = DydxAdapter(instrument, endpoints.dydx, DydxRest(http, endpoints.dydx), params)
+        else:
+            base = _binance(endpoints, instrument.venue)
+            adapter = BinanceAdapter(instrument, base, BinanceRest(http, base, instrument.venue), params)
+        return Client(adapter, sockets.connect(clock), http.close)
+
+    return LiveFeed(build, params, clock, instrument, seed=seed, tap=tap, kept=kept)
+
+
+def budget_path(endpoints: Endpoints, url: str) -> Path:
+    """Return the file in which all processes of this machine count what they ask of the venue at `url`.
+
+    One machine is taken for one address. A simulator's file is its own: it lives by a clock of its own.
+    """
+    clock = f"-{endpoints.clock.anchor_ns}" if endpoints.is_simulated else ""
+    folder = Path(tempfile.gettempdir()) / f"spyhop-limits-{os.getuid()}"
+    return folder / f"{urlsplit(url).netloc.replace(':', '_')}{clock}"
+
+
+async def _listed_by(endpoints: Endpoints, venue: Venue) -> tuple[dict[str, Instrument], tuple[Limit, ...]]:
+    http = _http(endpoints.clock.clock(), endpoints, venue, ())
+    try:
+        if venue is Venue.DYDX:
+            instruments, limits = await DydxRest(http, endpoints.dydx).instruments(), DYDX
+        else:
+            instruments, body = await BinanceRest(http, _binance(endpoints, venue), venue).exchange_info()
+            limits = limits_of(body)
+    finally:
+        await http.close()
+    return {instrument.symbol: instrument for instrument in instruments}, limits
+
+
+def _http(clock: Clock, endpoints: Endpoints, venue: Venue, told: Sequence[Limit]) -> HttpClient:
+    if venue is Venue.DYDX:
+        return dydx_limits.client(clock, budget_path(endpoints, endpoints.dydx.indexer))
+    limits = told or (BINANCE_SPOT if venue is Venue.BINANCE_SPOT else BINANCE_USDM)
+    path = budget_path(endpoints, _binance(endpoints, venue).rest)
+    return HttpClient(clock, budget=SharedBudget(clock, limits, path, name=venue.label), weigh=weigh)
+
+
+def _binance(endpoints: Endpoints, venue: Venue) -> BinanceEndpoints:
+    match venue:
+        case Venue.BINANCE_USDM:
+            return endpoints.binance_usdm
+        case Venue.BINANCE_SPOT:
+            return endpoints.binance_spot
+        case _:
+            raise MissingInput(f"{venue.label} has no live feed")
