@@ -112,6 +112,7 @@ def budget_path(endpoints: Endpoints, url: str) -> Path:
 
 async def _listed_by(endpoints: Endpoints, venue: Venue) -> tuple[dict[str, Instrument], tuple[Limit, ...]]:
     http = _http(endpoints.clock.clock(), endpoints, venue, ())
+    limits: tuple[Limit, ...]
     try:
         if venue is Venue.DYDX:
             instruments, limits = await DydxRest(http, endpoints.dydx).instruments(), DYDX
