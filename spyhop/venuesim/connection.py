@@ -11,7 +11,7 @@ from collections.abc import Callable
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from spyhop.clock import NS_PER_S
+from spyhop.clock import NS_PER_MS, NS_PER_S
 from spyhop.venuesim.faults import FaultKind
 from spyhop.venuesim.floor import Floor
 
@@ -41,6 +41,8 @@ class Manners(msgspec.Struct, frozen=True, kw_only=True):
     max_messages_s: int = 0
     max_outbox: int = 50_000
     late_code: int = 1008
+    farewell: bytes = b""
+    """A frame said before the 24 h end; %d becomes the time in ms."""
 
 
 class Connection:
@@ -133,6 +135,8 @@ class Connection:
         elif self._struck(FaultKind.SLOW_CONSUMER):
             self.close(WSCloseCode.POLICY_VIOLATION, "Too slow")
         elif self._is_past(self.opened, self.manners.life_s, now) or self._struck(FaultKind.DAY_CLOSE):
+            if self.manners.farewell:
+                self._put(self.manners.farewell % (now // NS_PER_MS))
             self.close(WSCloseCode.GOING_AWAY, "24h")
         elif self._pinged > self._answered:
             if self._is_past(self._pinged, self.manners.pong_s, now):
@@ -193,7 +197,7 @@ class Connection:
                 self._wake.clear()
                 if self._pinged > pinged:
                     pinged = self._pinged
-                    await self.ws.ping(str(pinged // 1_000_000).encode())
+                    await self.ws.ping(str(pinged // NS_PER_MS).encode())
                 while self._outbox:
                     await self.ws.send_frame(self._outbox.popleft(), WSMsgType.TEXT)
                     self.num_sent += 1

@@ -15,8 +15,15 @@ from spyhop.venuesim.binance.messages import AUX, AUX2, ID, PRICE, QTY, TS_EVENT
 from spyhop.venuesim.binance.rest import Call, Endpoint, Handler
 
 _PERIODS_S = {
-    **{"5m": 300, "15m": 900, "30m": 1_800, "1h": 3_600, "2h": 7_200, "4h": 14_400},
-    **{"6h": 21_600, "12h": 43_200, "1d": 86_400},
+    "5m": 300,
+    "15m": 900,
+    "30m": 1_800,
+    "1h": 3_600,
+    "2h": 7_200,
+    "4h": 14_400,
+    "6h": 21_600,
+    "12h": 43_200,
+    "1d": 86_400,
 }
 _SHARE = Decimal("1e-8")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from spyhop.clock import NS_PER_MINUTE, NS_PER_MS
 from spyhop.venuesim.binance import listing
-from spyhop.venuesim.binance.errors import BAD_SYMBOL, BinanceError
+from spyhop.venuesim.binance.errors import BAD_SYMBOL, BinanceError, missing
 from spyhop.venuesim.binance.grid import Grid, fixed
 from spyhop.venuesim.binance.messages import ID, INTERVALS_S, PRICE, QTY, SIDE, TS_EVENT, Frames, Row, bar_rows, changes
 from spyhop.venuesim.binance.rest import Call, Endpoint
@@ -29,7 +29,13 @@ class MarketRest:
 
     def number(self, call: Call) -> int:
         """Return the instrument of `symbol`; raise -1102 or -1121."""
-        number = self._numbers.get(call.need("symbol"))
+        return self.number_of(call.need("symbol"))
+
+    def number_of(self, symbol: str) -> int:
+        """Return the instrument called `symbol`; raise -1102 or -1121."""
+        if not symbol:
+            raise missing("symbol")
+        number = self._numbers.get(symbol)
         if number is None:
             raise BAD_SYMBOL
         return number

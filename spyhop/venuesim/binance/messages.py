@@ -20,8 +20,20 @@ Row: TypeAlias = tuple[int, ...]
 
 KIND, SIDE, VENUE, FLAGS, INSTRUMENT, INTERVAL, TS_EVENT, TS_RECV, PRICE, QTY, ID, AUX, AUX2 = range(13)
 INTERVALS_S = {
-    **{"1m": 60, "3m": 180, "5m": 300, "15m": 900, "30m": 1_800, "1h": 3_600, "2h": 7_200, "4h": 14_400},
-    **{"6h": 21_600, "8h": 28_800, "12h": 43_200, "1d": 86_400, "3d": 259_200, "1w": 604_800},
+    "1m": 60,
+    "3m": 180,
+    "5m": 300,
+    "15m": 900,
+    "30m": 1_800,
+    "1h": 3_600,
+    "2h": 7_200,
+    "4h": 14_400,
+    "6h": 21_600,
+    "8h": 28_800,
+    "12h": 43_200,
+    "1d": 86_400,
+    "3d": 259_200,
+    "1w": 604_800,
 }
 _BAR = {name: position for position, name in enumerate(BAR.names or ())}
 

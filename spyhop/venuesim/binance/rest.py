@@ -25,6 +25,7 @@ class Access(Enum):
     PUBLIC = 0
     KEYED = 1  # an API key, no signature
     SIGNED = 2
+    TRADING = 3  # signed, and it changes orders: what the faults of execution strike
 
 
 class Call:
@@ -85,14 +86,13 @@ Weight: TypeAlias = int | Callable[[Mapping[str, str]], int]
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """One method of one path. `changes` marks what faults of execution may strike."""
+    """One method of one path."""
 
     method: str
     path: str
     handler: Handler
     weight: Weight = 1
     access: Access = Access.PUBLIC
-    changes: bool = False
 
 
 class Desk:
@@ -139,7 +139,7 @@ class Desk:
             call.headers["X-MBX-USED-WEIGHT-1M"] = str(self.allowance.charge(address, weight, now))
             if endpoint.access is not Access.PUBLIC:
                 owner = self._keyring.owner(request.headers.get("X-MBX-APIKEY"))
-                if endpoint.access is Access.SIGNED:
+                if endpoint.access is not Access.KEYED:
                     self._keyring.check(owner, request.rel_url.raw_query_string, body, call.now_ms)
                 call.account = self._account_of(owner)
             if failure := faults.hit(FaultKind.SERVER_ERROR, self.label, *names):
@@ -155,7 +155,7 @@ class Desk:
 
     async def _execute(self, endpoint: Endpoint, call: Call, names: tuple[str, ...]) -> object:
         faults, label = self.floor.faults, self.label
-        if not endpoint.changes or not faults.kinds:
+        if endpoint.access is not Access.TRADING or not faults.kinds:
             answer = endpoint.handler(call)
             self.floor.publish()
             return answer
