@@ -4,7 +4,8 @@
     FRAME    socket's name     its number          a message as it came
     OPENED   socket's name     its number          -
     CLOSED   socket's name     its number          -
-    ANSWER   METHOD URL        number of the call  the body as it came
+    ANSWER   when asked (ns),  number of the call  the body as it came
+             METHOD, URL
     CALL     method, its       number of the call  -
              arguments
     FAILED   method            number of the call  why
@@ -51,12 +52,14 @@ class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `begin` stands first in every file and says whose records follow and under which settings they were made; `end`
     stands where a recorder stopped; `cut` where one goes on after it was killed, and `shed` where `count` records were
-    dropped because the disk was too slow. `since` is the last record before the hole.
+    dropped because the disk was too slow. `since` is the last record before the hole, `run` when the recorder began:
+    files of one run go on where the one before ended.
     """
 
     what: Literal["begin", "end", "cut", "shed"]
     since: int = 0
     count: int = 0
+    run: int = 0
     instruments: tuple[Instrument, ...] = ()
     settings: dict[str, Any] = {}
 

@@ -59,6 +59,7 @@ class RawFrameWriter:
         self.num_records = self.num_shed = 0
         newest = _newest_record(folder)
         self._last = newest.ts if newest is not None else 0
+        self._run = now_ns
         self._segment, self._day = self._begin(now_ns), day(now_ns)
         if newest is not None and not _is_end(newest):
             self._put([_mark(now_ns, Mark("cut", since=newest.ts))])
@@ -102,7 +103,7 @@ class RawFrameWriter:
     def _begin(self, now_ns: int) -> FrameWriter:
         path = self._folder / day(now_ns) / f"{now_ns:019d}{SUFFIX}"
         segment = FrameWriter(path, _HEAD, lambda payload: None)
-        mark = Mark("begin", since=self._last, instruments=self._instruments, settings=self._settings)
+        mark = Mark("begin", since=self._last, run=self._run, instruments=self._instruments, settings=self._settings)
         segment.append(_block([_mark(now_ns, mark)]))
         return segment
 

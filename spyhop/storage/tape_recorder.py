@@ -5,7 +5,8 @@
     <journal>/<...>.done                    a part that is in the lake and is being deleted
 
 A part is in the lake whole or not at all; its journal goes when it is. What a killed recorder left is brought in when
-the next one starts, which marks on every tape that events are missing, and for how long. TIMER rows are not kept.
+the next one starts, which marks on every tape, before the first event that follows, that events are missing and for how
+long. TIMER rows are not kept.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ _DONE = ".done"
 class TapeRecorder:
     """Keeps the tapes of `instruments`, by their keys. All methods belong to one thread; see `bring_in` for another.
 
-    Opening brings into the lake what is left of a recorder that was killed, then marks the gap. Raises StorageFailed
-    when the disk refuses or another recorder has the folder, JournalDamaged for what was durable and is not there.
+    Opening brings into the lake what is left of a recorder that was killed. Raises StorageFailed when the disk refuses
+    or another recorder has the folder, JournalDamaged for what was durable and is not there.
     """
 
     def __init__(self, lake: Lake, journal: Path, instruments: Sequence[Instrument], now_ns: int) -> None:
@@ -56,8 +57,8 @@ class TapeRecorder:
             self.last = {key: _last(lake, key) for key in self._instruments}
             """Receive time of the last event on each tape, 0 before any."""
             self._before = dict(self.last)
+            self._unmarked = {key for key, last in self.last.items() if last}
             self._part, self._tapes = self._begin(now_ns)
-            self._mark_gaps(now_ns)
         except BaseException:
             os.close(self._lock)
             raise
@@ -72,21 +73,6 @@ class TapeRecorder:
         self._hour = now_ns // NS_PER_HOUR
         return folder, SessionTapes(folder)
 
-    def _mark_gaps(self, now_ns: int) -> None:
-        for key, instrument in self._instruments.items():
-            if last := self.last[key]:
-                gap = tape.event(
-                    Kind.STATUS,
-                    now_ns,
-                    venue=instrument.venue,
-                    instrument=instrument.id,
-                    aux=Status.GAP,
-                    aux2=max(0, now_ns - last),
-                )
-                log.warning("%s: nothing was recorded between %s and %s", key, iso_ms(last), iso_ms(now_ns))
-                self.append(key, gap)
-        self.flush()
-
     def tail(self, key: str, span_ns: int) -> list[Events]:
         """Return the last `span_ns` of what was recorded before this recorder began, for a feed that goes on."""
         last = self._before[key]
@@ -98,8 +84,26 @@ class TapeRecorder:
         """Take events in order; durable after the next `flush`."""
         kept = events[channels_of(events) != NO_CHANNEL]
         if len(kept):
+            if key in self._unmarked:
+                kept = self._with_gap(key, kept)
             self._tapes.append(key, kept)
             self.last[key] = int(kept["ts_recv"][-1])
+
+    # a feed that goes on says itself that events are missing, though not for how long
+    def _with_gap(self, key: str, events: Events) -> Events:
+        is_gap = (events["kind"] == Kind.STATUS) & (events["aux"] == Status.GAP)
+        if not is_gap.any():
+            if events["kind"][0] == Kind.STATUS:
+                return events
+            instrument, ts = self._instruments[key], int(events["ts_recv"][0])
+            gap = tape.event(Kind.STATUS, ts, venue=instrument.venue, instrument=instrument.id, aux=Status.GAP)
+            events, is_gap = tape.joined([gap, events]), np.ones(1, np.bool_)
+        place = int(np.argmax(is_gap))
+        ts, last = int(events["ts_recv"][place]), self._before[key]
+        events["aux2"][place] = max(0, ts - last)
+        self._unmarked.remove(key)
+        log.warning("%s: nothing was recorded between %s and %s", key, iso_ms(last), iso_ms(ts))
+        return events
 
     def flush(self) -> None:
         """Make everything appended durable."""

@@ -49,7 +49,7 @@ def test_records_come_back_as_they_were_with_time_feed_socket_and_connection(tmp
     assert path.stat().st_size < 100_000
     found = list(read_frames(path))
     assert found[1:-1] == kept
-    assert mark_of(found[0]) == Mark("begin", instruments=(make.instrument(),), settings={"depth": "diff"})
+    assert mark_of(found[0]) == Mark("begin", run=NOON, instruments=(make.instrument(),), settings={"depth": "diff"})
     assert mark_of(found[-1]) == Mark("end")
     assert writer.num_records == 3
 

@@ -72,8 +72,23 @@ def test_a_recorder_that_starts_again_brings_in_what_was_left_and_marks_the_gap(
     rows = scanned(lake)
     assert rows["kind"].tolist() == [Kind.TRADE, Kind.STATUS, Kind.TRADE]
     gap = rows[1]
-    assert (gap["aux"], gap["aux2"], gap["ts_recv"]) == (Status.GAP, NS_PER_S - 5, START + NS_PER_S)
+    assert (gap["aux"], gap["aux2"], gap["ts_recv"]) == (Status.GAP, 2 * NS_PER_S - 5, START + 2 * NS_PER_S)
     assert lake.channels("binance-usdm:ETHUSDT") == []
+
+
+def test_a_feed_that_marks_the_gap_itself_is_told_its_length_once(tmp_path: Path, make: Any) -> None:
+    lake = Lake(tmp_path / "lake")
+    recorder = TapeRecorder(lake, tmp_path / "journal", [make.instrument()], START)
+    recorder.append(BTC, make.rows(Kind.STATUS, [START], aux=Status.GAP))
+    recorder.close()
+    again = TapeRecorder(lake, tmp_path / "journal", [make.instrument()], START + 5)
+    again.append(BTC, make.rows(Kind.STATUS, [START + 7], aux=Status.DISCONNECTED))
+    again.append(BTC, make.rows(Kind.STATUS, [START + 8, START + 9], aux=Status.GAP))
+    again.append(BTC, make.trades([START + 10]))
+    again.close()
+    rows = scanned(lake)
+    is_gap = rows["aux"] == Status.GAP
+    assert rows["aux2"][is_gap].tolist() == [0, 8, 0]
 
 
 def test_bringing_in_again_after_a_kill_between_the_two_steps_changes_nothing(tmp_path: Path, make: Any) -> None:
@@ -137,7 +152,7 @@ def test_a_store_that_refuses_leaves_the_journal(tmp_path: Path, make: Any, monk
         with pytest.raises(StorageFailed, match="No space left"):
             recorder.close()
     TapeRecorder(lake, tmp_path / "journal", [make.instrument()], START + 1).close()
-    assert scanned(lake)["kind"].tolist() == [Kind.TRADE, Kind.STATUS]
+    assert scanned(lake)["kind"].tolist() == [Kind.TRADE]
 
 
 def test_the_tail_of_the_tape_is_there_for_a_feed_that_goes_on(tmp_path: Path, make: Any) -> None:
@@ -199,7 +214,8 @@ while True:
     lake = Lake(tmp_path / "lake")
     TapeRecorder(lake, tmp_path / "journal", [make.instrument()], start).close()
     rows = scanned(lake)
-    assert np.count_nonzero((rows["kind"] == Kind.STATUS) & (rows["aux"] == Status.GAP)) == 6
+    assert (rows["ts_recv"][1:] >= rows["ts_recv"][:-1]).all()
+    assert np.count_nonzero((rows["kind"] == Kind.STATUS) & (rows["aux"] == Status.GAP)) == 5
     ids = rows["id"][rows["kind"] == Kind.TRADE]
     for first, last in told:
         mine = ids[(ids >= first) & (ids < first + NS_PER_HOUR)]
