@@ -217,6 +217,7 @@ class SharedBudget:
             self._ledger = _Ledger()
             for limit in self.limits:
                 self._turned(limit, now).slots[-1] = self._safe(limit)
+            self._record.save(msgspec.msgpack.encode(self._ledger))
 
     def _turned(self, limit: Limit, now: int) -> _Spent:
         spent = self._ledger.spent.setdefault(limit.key, _Spent())

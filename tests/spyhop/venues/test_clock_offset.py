@@ -148,6 +148,7 @@ DELAYS = st.integers(0, 2 * NS_PER_S)
 Told = tuple[int, int, int, bool]
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     start=st.integers(-10 * NS_PER_S, 10 * NS_PER_S),
