@@ -14,21 +14,22 @@ import msgspec
 from spyhop.clock import Clock
 from spyhop.errors import MissingInput
 from spyhop.model.instruments import Instrument
+from spyhop.model.raw import RawKeeper
 from spyhop.model.tape import Events, Venue, venue_of
 from spyhop.venues import sockets
-from spyhop.venues.adapter import Adapter
-from spyhop.venues.binance.adapter import BinanceAdapter
 from spyhop.venues.binance.limits import weigh
 from spyhop.venues.binance.rest import BinanceRest
 from spyhop.venues.connections import FrameTap
 from spyhop.venues.dydx import limits as dydx_limits
-from spyhop.venues.dydx.adapter import DydxAdapter
 from spyhop.venues.dydx.rest import DydxRest
 from spyhop.venues.endpoints import BinanceEndpoints, Endpoints
 from spyhop.venues.https import HttpClient
 from spyhop.venues.limits import BINANCE_SPOT, BINANCE_USDM, DYDX, Limit, SharedBudget, limits_of
 from spyhop.venues.live import Client, LiveFeed
 from spyhop.venues.params import FeedParams
+from spyhop.venues.raw_tap import TappedAdapter, TappedHttp
+from spyhop.venues.transport import Http
+from spyhop.wiring.adapters import adapter_of
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -79,22 +80,22 @@ def live_feed(
     seed: int = 0,
     tap: FrameTap | None = None,
     kept: Callable[[int], Iterator[Events]] | None = None,
+    raw: RawKeeper | None = None,
 ) -> LiveFeed:
     """Return the feed of one instrument; after a restart it begins with what `kept` has from an event number on.
 
-    `limits` are those that the venues told when they listed the instrument.
+    `limits` are those that the venues told when they listed the instrument; `raw` takes all that its adapter is told.
     """
     clock = endpoints.clock.clock()
     told = limits.get(instrument.venue.label, ())
 
     async def build() -> Client:
-        http = _http(clock, endpoints, instrument.venue, told)
-        adapter: Adapter
-        if instrument.venue is Venue.DYDX:
-            adapter = DydxAdapter(instrument, endpoints.dydx, DydxRest(http, endpoints.dydx), params)
-        else:
-            base = _binance(endpoints, instrument.venue)
-            adapter = BinanceAdapter(instrument, base, BinanceRest(http, base, instrument.venue), params)
+        http: Http = _http(clock, endpoints, instrument.venue, told)
+        if raw is not None:
+            http = TappedHttp(http, raw, instrument.key)
+        adapter = adapter_of(instrument, endpoints, params, http)
+        if raw is not None:
+            adapter = TappedAdapter(adapter, raw, clock)
         return Client(adapter, sockets.connect(clock), http.close)
 
     return LiveFeed(build, params, clock, instrument, seed=seed, tap=tap, kept=kept)
