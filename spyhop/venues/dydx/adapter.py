@@ -44,7 +44,7 @@ class DydxAdapter:
         The book and the blocks never pause, trades may. Each stream speaks soon after it was subscribed to, if only
         with its snapshot.
         """
-        ticker, first_s, silent_s = self.instrument.symbol, self._params.first_message_seconds, 0.0
+        ticker, first_s = self.instrument.symbol, self._params.first_message_seconds
         silent_s = self._params.silence_seconds
         subjects = [f"{ticker}/{resolution}" for resolution in names.RESOLUTIONS]
         book = SocketPlan(

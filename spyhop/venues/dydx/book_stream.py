@@ -106,12 +106,9 @@ class BookStream:
         return Taken.ON_TAPE
 
     def is_crossed_for_good(self, connection: int) -> bool:
-        """Return, once, whether the book of `connection` has been crossed for `CROSSED_FRAMES` frames in a row."""
+        """Return whether the book of `connection` had to be un-crossed in `CROSSED_FRAMES` frames in a row."""
         link = self._links.get(connection)
-        if link is None or link.crossed_frames < CROSSED_FRAMES:
-            return False
-        link.crossed_frames = 0
-        return True
+        return link is not None and link.crossed_frames >= CROSSED_FRAMES
 
     def on_gap(self, connection: int, ts: int, rows: Rows) -> None:
         """Trust the book of `connection` no more; says so on the tape when it was the one there."""

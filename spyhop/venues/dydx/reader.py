@@ -12,6 +12,7 @@ from typing import TypeAlias, TypeVar
 
 import msgspec
 
+from spyhop.clock import NS_PER_S
 from spyhop.model.instruments import Instrument
 from spyhop.model.tape import Events, Flag, Kind
 from spyhop.venues.adapter import Decoded, Want
@@ -33,6 +34,9 @@ REPEATED = "message id seen before"
 OTHER_CHANNEL = "channel that is not for the tape"
 OTHER_MARKET = "another market"
 
+REPLACE_PAUSE_NS = 5 * NS_PER_S
+"""How long to wait before asking again for a fresh connection: one for nothing costs the venue as well."""
+
 Contents: TypeAlias = wire.Subscribed | wire.ChannelData | wire.ChannelBatchData
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -41,12 +45,13 @@ _OF_TICKER = frozenset((names.ORDERBOOK, names.TRADES, names.CANDLES))
 
 
 class Link:
-    """One connection: its message ids, and whether it has been given up."""
+    """One connection: its message ids, and whether it has been given up or should be replaced for another reason."""
 
     def __init__(self, number: int, num_subscriptions: int) -> None:
         self.number = number
         self.ids = MessageIds(num_subscriptions)
         self.is_given_up = False
+        self.is_worn = False
 
 
 class Batch:
@@ -72,7 +77,7 @@ class Batch:
     def decoded(self) -> Decoded:
         """Return the answer to the session."""
         return Decoded(
-            self.rows.events(), tuple(self.heard), tuple(self.wants), tuple(self.set_aside), dict(self.ignored)
+            self.rows.events(), tuple(self.heard), tuple(self.wants), tuple(self.set_aside), dict(+self.ignored)
         )
 
 
@@ -87,6 +92,7 @@ class Reader:
         self.bars = BarLog()
         self.market = MarketLog(self.grid)
         self.num_gaps = 0
+        self._ts_asked = 0
         self._readers = {
             names.ORDERBOOK: self._on_book,
             names.TRADES: self._on_trades,
@@ -106,6 +112,9 @@ class Reader:
             batch.set_aside.append((str(error) if type(error) is ValueError else NOT_A_MESSAGE, frame.data))
         if link.ids.has_gap(frame.ts_recv):
             self._give_up(link, frame.ts_recv, batch)
+        if link.is_worn and frame.ts_recv - self._ts_asked >= REPLACE_PAUSE_NS:
+            self._ts_asked = frame.ts_recv
+            batch.wants[Want.RECONNECT] = None
 
     def missed_trades(self, trades: list[Printed], ts_recv: int) -> Events:
         """Return trades told by REST, oldest first, that are not on the tape yet; BACKFILLED."""
@@ -125,12 +134,11 @@ class Reader:
         }
 
     def _give_up(self, link: Link, ts: int, batch: Batch) -> None:
-        """Want the connection replaced, once."""
+        """Trust a connection no more."""
         if link.is_given_up:
             return
-        link.is_given_up = True
+        link.is_given_up = link.is_worn = True
         self.num_gaps += 1
-        batch.wants[Want.RECONNECT] = None
         self.book.on_gap(link.number, ts, batch.rows)
 
     def _on_message(self, link: Link, message: wire.Message, frame: Frame, batch: Batch) -> None:
@@ -169,8 +177,7 @@ class Reader:
             return False
         if taken is not Taken.ON_TAPE:
             batch.ignored[taken.value] += 1
-        if self.book.is_crossed_for_good(link.number):
-            batch.wants[Want.RECONNECT] = None
+        link.is_worn = link.is_worn or self.book.is_crossed_for_good(link.number)
         return taken is not Taken.EARLY
 
     def _take_book(self, link: Link, message: Contents, ts: int, rows: Rows) -> Taken:

@@ -228,6 +228,7 @@ class DydxRest:
     ) -> tuple[Body, int]:
         response = await self._http.request("GET", f"{self._base}{path}", params)
         try:
+            wire.check(response.body)
             return msgspec.json.decode(response.body, type=shape), response.ts_recv
         except wire.UNREADABLE:
             raise self.unreadable(path, "not the body of this path") from None

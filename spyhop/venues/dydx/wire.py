@@ -363,7 +363,7 @@ Sparklines: TypeAlias = Mapping[str, list[str]]
 UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 """What decoding bytes of a stranger may raise."""
 
-message = msgspec.json.Decoder(Message).decode
+_message = msgspec.json.Decoder(Message).decode
 book = msgspec.json.Decoder(Book).decode
 book_update = msgspec.json.Decoder(BookUpdate).decode
 trades = msgspec.json.Decoder(Trades).decode
@@ -376,3 +376,15 @@ oracle_price = msgspec.json.Decoder(OraclePrice).decode
 height = msgspec.json.Decoder(Height).decode
 subaccount_state = msgspec.json.Decoder(SubaccountState).decode
 subaccount_update = msgspec.json.Decoder(SubaccountUpdate).decode
+
+
+def message(data: bytes) -> Message:
+    """Return a message of a socket; raises one of UNREADABLE."""
+    check(data)
+    return _message(data)
+
+
+def check(data: bytes) -> None:
+    """Raise UnicodeDecodeError unless `data` is UTF-8, which msgspec does not look at in what it skips."""
+    if not data.isascii():
+        data.decode()
