@@ -35,7 +35,7 @@ USE_ALGO = BinanceError(
 _USDM: dict[RefusalCode, tuple[int, str]] = {
     RefusalCode.BAD_PRICE: (-4016, "Limit price can't be higher than the allowed maximum or lower than the minimum."),
     RefusalCode.BAD_QTY: (-4005, "Quantity greater than max quantity."),
-    RefusalCode.MIN_NOTIONAL: (-4164, "Order's notional must be no smaller than 5 (unless you choose reduce only)."),
+    RefusalCode.MIN_NOTIONAL: (-4164, "Order's notional must be no smaller than {} (unless you choose reduce only)."),
     RefusalCode.MARGIN: (-2019, "Margin is insufficient."),
     RefusalCode.REDUCE_ONLY: (-2022, "ReduceOnly Order is rejected."),
     RefusalCode.WOULD_TAKE: (
@@ -77,7 +77,8 @@ _SPOT: dict[RefusalCode, tuple[int, str]] = {
 
 def usdm(refused: Refused) -> BinanceError:
     """Return what the USDT-M market answers for a refusal of the exchange."""
-    return BinanceError(*_USDM[refused.code])
+    code, text = _USDM[refused.code]
+    return BinanceError(code, text.format(refused.detail.rsplit(" ", 1)[-1] or "the minimum"))
 
 
 def spot(refused: Refused) -> BinanceError:

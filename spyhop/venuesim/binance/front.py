@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 from aiohttp import web
@@ -30,6 +31,11 @@ from spyhop.venuesim.words import Change, Execution, Order
 
 USDM_MANNERS = Manners(ping_s=180.0, pong_s=600.0, max_messages_s=10)
 SPOT_MANNERS = Manners(ping_s=20.0, pong_s=60.0, max_messages_s=5, farewell=b'{"e":"serverShutdown","E":%d}')
+FUNDS = {
+    Venue.BINANCE_USDM: {"USDT": Decimal(100_000)},
+    Venue.BINANCE_SPOT: {"USDT": Decimal(100_000), "BTC": Decimal(10)},
+}
+"""What a key's account holds when it is opened."""
 Answer: TypeAlias = Callable[[web.Request], Awaitable[web.WebSocketResponse]]
 
 
@@ -50,6 +56,8 @@ class _Market:
         self.keyring = Keyring(keys, getattr(floor.clock, "speed", 1.0))
         self.allowance = Allowance(limits)
         self.num_ids = 0
+        for key in keys:
+            floor.exchange.open_account(self.account_of(key), venue, FUNDS[venue])
 
     def next_id(self) -> str:
         """Return a client order id for an order that came without one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from enum import Enum
 from typing import TypeAlias
 from urllib.parse import parse_qsl
@@ -117,7 +117,7 @@ class Desk:
         for endpoint in endpoints:
             app.router.add_route(endpoint.method, endpoint.path, self._answerer(endpoint))
 
-    def _answerer(self, endpoint: Endpoint) -> Callable[[web.Request], object]:
+    def _answerer(self, endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def answer(request: web.Request) -> web.Response:
             body = (await request.read()).decode("utf-8", "replace")
             return await self._answer(endpoint, request, body)

@@ -114,8 +114,8 @@ class SpotUser:
             subscriptions[number] = self.account_of(owner)
             return {"subscriptionId": number}
         if request.method == "userDataStream.unsubscribe":
-            number = request.params.get("subscriptionId")
-            for gone in [number] if number is not None else list(subscriptions):
+            one = request.params.get("subscriptionId")
+            for gone in [one] if one is not None else list(subscriptions):
                 subscriptions.pop(gone, None)
             return {}
         raise BinanceError(-1000, f"Unknown method {request.method}.")

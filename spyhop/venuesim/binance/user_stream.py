@@ -180,13 +180,13 @@ class UserStreams:
             if balance.asset not in quotes and (instruments or not moved):
                 continue
             moves = change in reasons and before is not None
-            told = balance.wallet - (before or Decimal(0)) if moves else Decimal(0)
+            moved_by = balance.wallet - (before or Decimal(0)) if moves else Decimal(0)
             balances.append(
                 {
                     "a": balance.asset,
                     "wb": fixed(balance.wallet),
                     "cw": fixed(balance.cross_wallet),
-                    "bc": fixed(told) if told else "0",
+                    "bc": fixed(moved_by) if moved_by else "0",
                 }
             )
         positions = []
