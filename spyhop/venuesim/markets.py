@@ -1,11 +1,27 @@
-"""Where the public tape of one instrument comes from: a recording, the generative market, or what follows another."""
+"""Where the public tape of one instrument comes from: a recording, the generative market, or what follows another.
+
+All are deterministic: the same seed or recording and the same start give the same rows however `read` is called.
+What is generated has no end and needs bounded memory. A leader may be read by its followers, too: each reader has a
+place of its own, and what one has pulled waits for the others.
+"""
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+import msgspec
+import numpy as np
+
+from spyhop.clock import NS_PER_MINUTE
 from spyhop.model.instruments import Instrument
-from spyhop.model.tape import Events
+from spyhop.model.tape import Events, Flag, Kind, Venue, joined
+from spyhop.ports import Feed
+from spyhop.simulation.feed import GenerativeFeed, MarketParams, usual_instrument
+from spyhop.storage.lake import END_OF_TIME, START_OF_TIME, Lake
+
+_TIMES_IN_ID = (Kind.BAR_OPEN, Kind.BAR_CLOSE, Kind.MARK, Kind.FUNDING)
 
 
 class Market(Protocol):
@@ -14,5 +30,148 @@ class Market(Protocol):
     instrument: Instrument
 
     def read(self, until: int) -> Events:
-        """Return the rows with ts_recv <= `until` that were not returned before, in order."""
+        """Return the rows with ts_recv <= `until` that were not returned before, in order; the caller may write."""
         ...
+
+
+class Reader:
+    """One place in a tape that several read."""
+
+    def __init__(self, tape: Tape) -> None:
+        self._tape = tape
+        self.waiting: deque[Events] = deque()
+
+    def read(self, until: int) -> Events:
+        """Return the rows with ts_recv <= `until` that this reader has not seen, as its own copy."""
+        self._tape.pull(until)
+        found: list[Events] = []
+        while self.waiting and self.waiting[0]["ts_recv"][0] <= until:
+            batch = self.waiting.popleft()
+            cut = int(np.searchsorted(batch["ts_recv"], until, "right"))
+            found.append(batch[:cut])
+            if cut < len(batch):
+                self.waiting.appendleft(batch[cut:])
+        return joined(found)
+
+
+class Tape:
+    """An iterator of batches, in order of ts_recv, that any number of readers follow."""
+
+    def __init__(self, batches: Iterator[Events]) -> None:
+        self._batches = batches
+        self._readers: list[Reader] = []
+        self._reached = START_OF_TIME
+
+    def reader(self) -> Reader:
+        """Return a new place at the beginning; take all of them before the first row is read."""
+        if self._reached != START_OF_TIME:
+            raise ValueError("a tape that has begun takes no more readers")
+        reader = Reader(self)
+        self._readers.append(reader)
+        return reader
+
+    def pull(self, until: int) -> None:
+        """Hand out batches until one reaches beyond `until` or there are no more."""
+        while self._reached <= until:
+            batch = next(self._batches, None)
+            if batch is None:
+                self._reached = END_OF_TIME
+                return
+            if len(batch):
+                self._reached = int(batch["ts_recv"][-1])
+                for reader in self._readers:
+                    reader.waiting.append(batch)
+
+
+class _Leader:
+    """A market whose tape others may follow."""
+
+    def __init__(self, instrument: Instrument, batches: Iterator[Events]) -> None:
+        self.instrument = instrument
+        self._tape = Tape(batches)
+        self._own = self._tape.reader()
+
+    def read(self, until: int) -> Events:
+        """Return the rows up to `until`; see `Market.read`."""
+        return self._own.read(until)
+
+    def follow(self) -> Reader:
+        """Return another place in the tape."""
+        return self._tape.reader()
+
+
+def generated_instrument(symbol: str) -> Instrument:
+    """Return a made-up USDT-M perpetual with a grid usual for its price."""
+    return msgspec.structs.replace(usual_instrument(symbol), venue=Venue.BINANCE_USDM)
+
+
+class GeneratedMarket(_Leader):
+    """The generative market of one USDT-M symbol from `start` on; see `simulation.feed`."""
+
+    def __init__(
+        self, symbol: str, seed: int, start: int, params: MarketParams | None = None, hours: float = 0.0
+    ) -> None:
+        instrument = generated_instrument(symbol)
+        feed = GenerativeFeed(instrument, seed, start, params, hours)
+        super().__init__(instrument, _batches(feed))
+
+
+def _batches(feed: Feed) -> Iterator[Events]:
+    while (batch := feed.next_batch()) is not None:
+        yield batch
+
+
+class LakeMarket(_Leader):
+    """A recording, moved so that its first event stands at `start` (default: where it was recorded).
+
+    Ids, prices and sizes are as recorded; all times, those in ids too, move by the same whole number of minutes, so
+    that bars stay on their grid: the first event stands less than a minute after `start`. The first snapshot of the
+    book is told at the very beginning, as a venue has its book before anybody listens: clients then see a snapshot
+    newer than the first frames, and the usual rules join them.
+    """
+
+    def __init__(self, lake: Lake, name: str, start: int | None = None, channels: Sequence[str] = ()) -> None:
+        instrument = lake.instrument(name)
+        first, last = lake.span(instrument.key, channels)
+        self.first, self.last = first, last
+        self.shift = 0 if start is None else -((first - start) // NS_PER_MINUTE) * NS_PER_MINUTE
+        scan = lake.scan(instrument.key, START_OF_TIME, END_OF_TIME, channels)
+        super().__init__(instrument, _hoisted(_shifted(batch, self.shift) for batch in scan))
+
+
+def _shifted(batch: Events, shift: int) -> Events:
+    if shift:
+        batch["ts_recv"] += shift
+        batch["ts_event"] += shift
+        has_time = np.isin(batch["kind"], _TIMES_IN_ID) & (batch["id"] > 0)
+        batch["id"][has_time] += shift
+    return batch
+
+
+_LOOKAHEAD = 4_000_000
+
+
+def _hoisted(batches: Iterator[Events]) -> Iterator[Events]:
+    """Yield the batches with the first snapshot moved to the beginning; give up after a few million rows."""
+    held: list[Events] = []
+    count = 0
+    for batch in batches:
+        held.append(batch)
+        count += len(batch)
+        levels = (batch["flags"] & Flag.FROM_SNAPSHOT) != 0
+        is_done = bool(((batch["kind"] == Kind.LEVEL) & levels & ((batch["flags"] & Flag.LAST) != 0)).any())
+        if is_done or count > _LOOKAHEAD:
+            break
+    rows = joined(held)
+    heads = np.flatnonzero(rows["kind"] == Kind.SNAPSHOT)
+    if len(heads):
+        first = rows[heads[0]]
+        of_it = (rows["kind"] == Kind.SNAPSHOT) | ((rows["flags"] & Flag.FROM_SNAPSHOT) != 0)
+        of_it &= (rows["id"] == first["id"]) & (rows["ts_recv"] == first["ts_recv"])
+        snapshot = rows[of_it]
+        snapshot["ts_recv"] = rows["ts_recv"][0]
+        snapshot["ts_event"] = np.minimum(snapshot["ts_event"], rows["ts_recv"][0])
+        yield joined([snapshot, rows[~of_it]])
+    elif len(rows):
+        yield rows
+    yield from batches
