@@ -7,6 +7,7 @@ never has one, anything else may once it has been sent.
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl as tls
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -169,10 +170,10 @@ def _failure(method: str, url: str, error: Exception) -> VenueError:
         case aiohttp.ClientConnectorDNSError():
             return ConnectFailed(url, "the name cannot be resolved")
         case aiohttp.ClientConnectorError(os_error=cause):
-            return ConnectFailed(url, cause.strerror or "no connection")
+            return ConnectFailed(url, os.strerror(cause.errno).lower() if cause.errno else "no connection")
         case aiohttp.ConnectionTimeoutError():
             return ConnectFailed(url, "timed out")
-        case aiohttp.InvalidURL():
+        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
             return ConnectFailed(url, "this is not a URL")
     # only the error's name: its text may repeat the URL, and so a signature
     broken_off = f"the exchange broke off: {type(error).__name__}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import ssl as tls
 from collections.abc import Callable, Sequence
@@ -310,8 +311,6 @@ def _reason(error: Exception) -> str:
             return f"the name cannot be resolved: {error.strerror}"
         case TimeoutError():
             return "timed out"
-        case ConnectionRefusedError():
-            return "connection refused"
-        case OSError(strerror=text) if text:
-            return text
+        case OSError(errno=int(number)):
+            return os.strerror(number).lower()
     return str(error) or type(error).__name__
