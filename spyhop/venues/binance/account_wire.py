@@ -304,6 +304,7 @@ def account_event(frame: bytes) -> AccountEvent:
     Raises UnreadableLine for what is no event of an account, or not one that can be read.
     """
     try:
+        str(frame, "utf-8")  # keys that nobody asked for are passed over unread
         outer = _wrapped.decode(frame)
         inner = outer.data if bytes(outer.data) else outer.event
         event: AccountEvent = _events.decode(inner if not outer.kind and bytes(inner) else frame)

@@ -26,8 +26,6 @@ from spyhop.venues.params import FeedParams
 from spyhop.venues.transport import Frame
 
 SNAPSHOT_LEVELS = 1_000
-REST_LEVELS = 100
-"""Levels of the book that are asked for again and again while there is no stream of it."""
 
 _MAX_SYNC_PAGES = 20
 _ANSWER_NS = 10 * NS_PER_S  # a snapshot that was asked for and has not come by then is asked for again
@@ -104,14 +102,22 @@ class BinanceAdapter:
 
     async def book(self) -> Events:
         """Return the book by REST; whether it fits the diffs shows with the next ones."""
-        return await self._snapshot(SNAPSHOT_LEVELS)
+        # times are those of the diffs that made us ask: an adapter has no clock
+        self._ask_at = self._ts_asked + self._pause_ns
+        self._pause_ns = min(2 * self._pause_ns, _LONGEST_PAUSE_NS)
+        known = self._sync.last_id if self._sync.is_synced else 0
+        events = await self._rest.depth(self.instrument, SNAPSHOT_LEVELS)
+        self._sync.on_snapshot(int(events["id"][0]), known)
+        if not self._sync.needs_snapshot:
+            self._ask_at, self._pause_ns = 0, _FIRST_PAUSE_NS
+        return events
 
     async def sync(self, num_bars: int, since: int) -> Events:
         """Return the newest closed bars and the trades after `since`, from a bounded number of requests.
 
         Bars of more than a minute come where one has ended since then.
         """
-        bars = await self._rest.klines(self.instrument, "1m", num_bars + 1, ahead_ns=self._ahead_ns)
+        bars = await self._rest.newest_bars(self.instrument, num_bars + 1, ahead_ns=self._ahead_ns)
         batches = [_closed(bars)[-2 * num_bars :]]
         if since > 0:
             batches += await self._longer_bars(since)
@@ -128,7 +134,7 @@ class BinanceAdapter:
             Poll("ticker", p.rest_kline_poll_seconds, PollWhen.ON_REST, self._ticker),
         )
         if p.depth != "none":
-            book = Poll("book", 2 * p.rest_price_poll_seconds, PollWhen.ON_REST, self._rest_book)
+            book = Poll("book", 5 * p.rest_price_poll_seconds, PollWhen.ON_REST, self.book)
             fallback = (*fallback, book)
         if not self._is_usdm:
             return fallback
@@ -212,19 +218,6 @@ class BinanceAdapter:
             return False
         self._ts_asked, self._ask_at = now, now + _ANSWER_NS
         return True
-
-    async def _snapshot(self, limit: int) -> Events:
-        # times are those of the diffs that made us ask: an adapter has no clock
-        self._ask_at = self._ts_asked + self._pause_ns
-        self._pause_ns = min(2 * self._pause_ns, _LONGEST_PAUSE_NS)
-        events = await self._rest.depth(self.instrument, limit)
-        self._sync.on_snapshot(int(events["id"][0]))
-        if self._sync.is_synced:
-            self._ask_at, self._pause_ns = 0, _FIRST_PAUSE_NS
-        return events
-
-    async def _rest_book(self) -> Events:
-        return await self._snapshot(REST_LEVELS)
 
     async def _price(self) -> Events:
         return await self._rest.book_ticker(self.instrument)

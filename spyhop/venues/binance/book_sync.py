@@ -29,18 +29,19 @@ class BookSync:
         self.last_id = 0
         self.num_gaps = 0
         self.num_stale_snapshots = 0
+        self._is_doubtful = False  # a snapshot was older than the book when it was asked for
         self._is_first = False  # no diff has been played over the snapshot yet
         self._kept: list[DepthFrame] = []
         self._num_kept_levels = 0
 
     @property
     def needs_snapshot(self) -> bool:
-        """Say whether diffs have come that no snapshot fits."""
-        return not self.is_synced and bool(self._kept)
+        """Say whether diffs have come that no snapshot fits, or that a consumer may not have fitted to the last one."""
+        return self._is_doubtful or (not self.is_synced and bool(self._kept))
 
     def lose(self) -> None:
         """Forget everything: frames may be missing from here on."""
-        self.is_synced = False
+        self.is_synced = self._is_doubtful = False
         self._forget_kept()
 
     def on_frame(self, frame: DepthFrame) -> None:
@@ -57,8 +58,15 @@ class BookSync:
             self._forget_kept()
         self._keep(frame)
 
-    def on_snapshot(self, snapshot_id: int) -> None:
-        """Take a snapshot as it goes on the tape; it may prove too old for the frames kept aside."""
+    def on_snapshot(self, snapshot_id: int, known: int = 0) -> None:
+        """Take a snapshot as it goes on the tape; it may prove too old for the frames kept aside.
+
+        `known` is `last_id` when it was asked for, 0 without a book. Whoever asks for one in spite of a book has
+        consumers that lost theirs, and an older one would not fit the diffs that these have kept since.
+        """
+        self._is_doubtful = snapshot_id < known
+        if self._is_doubtful:
+            self.num_stale_snapshots += 1
         if self.is_synced and snapshot_id < self.last_id:
             return
         self.last_id, self._is_first, self.is_synced = snapshot_id, True, True

@@ -29,6 +29,7 @@ NOT_TEXT = "not valid UTF-8"
 UNKNOWN = "frame of an unknown kind"
 UNREADABLE = "a field is missing or of another type"
 ANSWER = "answer to a request"
+EMPTY_ARRAY = "array of nothing"
 SHUTDOWN = "the server is about to close"
 
 _OUT_ROWS = 1 << 14
@@ -182,6 +183,8 @@ class FrameDecoder:
     def _array(self, frame: Frame, array: bytes) -> Read:
         """Read the elements of `array` as frames that came with `frame`."""
         elements = [Frame(frame.ts_recv, bytes(element)) for element in _arrays.decode(array)]
+        if not elements:
+            return _ignored(EMPTY_ARRAY)
         if any(element.data[:1] != b"{" for element in elements):
             return _set_aside(UNREADABLE, frame.data)
         return self.read(elements)

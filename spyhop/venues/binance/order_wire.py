@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from msgspec import Struct
+import msgspec
+from msgspec import Raw, Struct
+
+from spyhop.errors import UnreadableLine
 
 
 class Order(Struct, frozen=True, rename="camel"):
@@ -225,3 +228,20 @@ class ListenKey(Struct, frozen=True, rename="camel"):
 
     def __repr__(self) -> str:
         return "ListenKey()"
+
+
+_raw_list = msgspec.json.Decoder(list[Raw])
+_order = msgspec.json.Decoder(Order)
+_said = msgspec.json.Decoder(Said)
+
+
+def batch(body: bytes) -> tuple[Order | Said, ...]:
+    """Return the answers to a batch of orders, each an order or why it was refused; raise UnreadableLine."""
+    try:
+        str(body, "utf-8")
+        return tuple(
+            _order.decode(entry) if b'"orderId"' in bytes(entry) else _said.decode(entry)
+            for entry in _raw_list.decode(body)
+        )
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UnreadableLine("batch of orders", 1, str(error)) from None

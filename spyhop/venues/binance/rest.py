@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw
 
-from spyhop.clock import NS_PER_HOUR, NS_PER_MS
+from spyhop.clock import NS_PER_HOUR, NS_PER_MINUTE, NS_PER_MS
 from spyhop.errors import VenueRefused, VenueUnavailable
 from spyhop.model.instruments import Instrument
 from spyhop.model.tape import Events, Flag, Kind, Ratio, Venue, joined
@@ -56,6 +56,7 @@ class BinanceRest:
         self._unreadable: dict[str, list[tuple[str, bytes]]] = {}
         self._intervals: dict[str, int] = {}
         self._ts_intervals = 0
+        self._max_klines = MAX_KLINES if venue is Venue.BINANCE_USDM else MAX_SPOT_KLINES
 
     def unreadable(self, instrument: Instrument) -> list[tuple[str, bytes]]:
         """Return (reason, entry) of what could not be read about `instrument` since the last call."""
@@ -100,12 +101,27 @@ class BinanceRest:
         """
         path = self._paths.klines
         since = {"startTime": start // NS_PER_MS} if start else {}
-        most = MAX_KLINES if self.venue is Venue.BINANCE_USDM else MAX_SPOT_KLINES
-        answer = await self._get(path, symbol=instrument.symbol, interval=interval, limit=min(limit, most), **since)
+        limit = min(limit, self._max_klines)
+        answer = await self._get(path, symbol=instrument.symbol, interval=interval, limit=limit, **since)
         bars = self._body(answer, list[list[Raw]], path)
         now_ms = (answer.ts_recv + ahead_ns) // NS_PER_MS
         frames = [_kline_frame(instrument.symbol, interval, bar, now_ms) for bar in bars]
         return self._decoded(instrument, path, answer.ts_recv, frames, kind=Kind.BAR_CLOSE)
+
+    async def newest_bars(self, instrument: Instrument, count: int, *, ahead_ns: int = 0) -> Events:
+        """Return the newest `count` bars of a minute, the one under way among them, from as many requests as needed."""
+        if count <= self._max_klines:
+            return await self.klines(instrument, "1m", count, ahead_ns=ahead_ns)
+        now = (await self.venue_time()).ts_venue
+        start = (now // NS_PER_MINUTE - count + 1) * NS_PER_MINUTE
+        pages: list[Events] = []
+        while start <= now:
+            page = await self.klines(instrument, "1m", self._max_klines, start=start, ahead_ns=ahead_ns)
+            pages.append(page)
+            if len(page) < 2 * self._max_klines:
+                break
+            start = int(page["id"][-1]) + NS_PER_MINUTE
+        return joined(pages)
 
     async def agg_trades(
         self, instrument: Instrument, limit: int = MAX_TRADES, *, from_id: int = -1, start: int = 0
@@ -231,6 +247,7 @@ class BinanceRest:
 
     def _body(self, answer: Response, kind: type[T], path: str) -> T:
         try:
+            str(answer.body, "utf-8")  # keys that nobody asked for are passed over unread
             # lenient: some times come in quotes
             return msgspec.json.decode(answer.body, type=kind, strict=False)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
