@@ -31,10 +31,11 @@ class SharedRecord:
         self._number = 0
 
     def try_lock(self) -> bool:
-        """Return whether the record is now ours; never waits. Raise OSError if the file cannot be opened."""
+        """Return whether the record is now ours; never waits. The file is made where there is none; may raise OSError."""
         if self._path is None:
             return True
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

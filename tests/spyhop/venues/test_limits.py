@@ -240,7 +240,7 @@ def test_a_file_that_cannot_be_had_is_a_venue_that_cannot_be_asked(
         await budget.acquire()
 
     with pytest.raises(VenueUnavailable, match="cannot be kept"):
-        asyncio.run(work(SharedBudget(EventClock(T0), [PER_MINUTE], tmp_path / "no" / "such")))
+        asyncio.run(work(SharedBudget(EventClock(T0), [PER_MINUTE], Path("/dev/null/budget"))))
     monkeypatch.setattr("spyhop.venues.limits._LOCK_TRIES", 3)
     holder = SharedRecord(tmp_path / "budget")
     assert holder.try_lock()

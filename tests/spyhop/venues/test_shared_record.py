@@ -29,7 +29,7 @@ def loaded(path: Path) -> bytes | None:
 
 
 def test_what_one_saves_the_next_loads(tmp_path: Path) -> None:
-    path = tmp_path / "record"
+    path = tmp_path / "made" / "on demand" / "record"
     assert loaded(path) is None
     for record in (b"one", b"two" * 100, b"3", b"x" * MAX_BYTES, b"5"):
         saved(path, record)
