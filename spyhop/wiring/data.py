@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from spyhop.storage import imports
@@ -12,6 +11,8 @@ from spyhop.storage.imports import Imported, Progress
 from spyhop.storage.lake import Lake, Listing
 from spyhop.storage.verify import verify
 from spyhop.venues import readers
+from spyhop.venues.chunks import Chunk
+from spyhop.wiring.raw_import import RawReader, is_raw
 
 
 def import_data(
@@ -23,8 +24,13 @@ def import_data(
     """
     store = Lake(lake)
     known = {instrument.key: instrument for instrument in store.instruments()}
+    raw = RawReader()
+
+    def chunks(path: Path) -> Iterator[Chunk]:
+        return raw.chunks(path) if is_raw(path) else readers.read(path, known=known)
+
     return imports.import_files(
-        partial(readers.read, known=known),
+        chunks,
         readers.files_under(paths),
         store,
         reader=str(readers.VERSION),

@@ -19,9 +19,6 @@ from spyhop.venues.params import FeedParams
 from spyhop.venues.raw_replay import FeedReplay, RecordedAnswers, Told, replay
 from spyhop.wiring.adapters import adapter_of
 
-VERSION = "raw 1"
-"""Goes up when the same segment would give other chunks."""
-
 
 class RawSettings(msgspec.Struct, frozen=True):
     """What a recorder must say so that its records can be told again."""

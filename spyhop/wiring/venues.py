@@ -15,11 +15,11 @@ from spyhop.clock import Clock
 from spyhop.errors import MissingInput
 from spyhop.model.instruments import Instrument
 from spyhop.model.raw import RawKeeper
+from spyhop.model.raw import RawKeeper
 from spyhop.model.tape import Events, Venue, venue_of
 from spyhop.venues import sockets
 from spyhop.venues.binance.limits import weigh
 from spyhop.venues.binance.rest import BinanceRest
-from spyhop.venues.connections import FrameTap
 from spyhop.venues.dydx import limits as dydx_limits
 from spyhop.venues.dydx.rest import DydxRest
 from spyhop.venues.endpoints import BinanceEndpoints, Endpoints
@@ -27,6 +27,8 @@ from spyhop.venues.https import HttpClient
 from spyhop.venues.limits import BINANCE_SPOT, BINANCE_USDM, DYDX, Limit, SharedBudget, limits_of
 from spyhop.venues.live import Client, LiveFeed
 from spyhop.venues.params import FeedParams
+from spyhop.venues.raw_tap import TappedAdapter, TappedHttp
+from spyhop.wiring.adapters import adapter_of
 from spyhop.venues.raw_tap import TappedAdapter, TappedHttp
 from spyhop.venues.transport import Http
 from spyhop.wiring.adapters import adapter_of
@@ -78,7 +80,7 @@ def live_feed(
     limits: Mapping[str, Sequence[Limit]] = MappingProxyType({}),
     *,
     seed: int = 0,
-    tap: FrameTap | None = None,
+    raw: RawKeeper | None = None,
     kept: Callable[[int], Iterator[Events]] | None = None,
     raw: RawKeeper | None = None,
 ) -> LiveFeed:
@@ -90,15 +92,13 @@ def live_feed(
     told = limits.get(instrument.venue.label, ())
 
     async def build() -> Client:
-        http: Http = _http(clock, endpoints, instrument.venue, told)
-        if raw is not None:
-            http = TappedHttp(http, raw, instrument.key)
-        adapter = adapter_of(instrument, endpoints, params, http)
-        if raw is not None:
-            adapter = TappedAdapter(adapter, raw, clock)
-        return Client(adapter, sockets.connect(clock), http.close)
+        client = _http(clock, endpoints, instrument.venue, told)
+        if raw is None:
+            return Client(adapter_of(instrument, endpoints, params, client), sockets.connect(clock), client.close)
+        tapped = adapter_of(instrument, endpoints, params, TappedHttp(client, raw, instrument.key))
+        return Client(TappedAdapter(tapped, raw, clock), sockets.connect(clock), client.close)
 
-    return LiveFeed(build, params, clock, instrument, seed=seed, tap=tap, kept=kept)
+    return LiveFeed(build, params, clock, instrument, seed=seed, kept=kept)
 
 
 def budget_path(endpoints: Endpoints, url: str) -> Path:
