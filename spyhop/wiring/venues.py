@@ -15,7 +15,6 @@ from spyhop.clock import Clock
 from spyhop.errors import MissingInput
 from spyhop.model.instruments import Instrument
 from spyhop.model.raw import RawKeeper
-from spyhop.model.raw import RawKeeper
 from spyhop.model.tape import Events, Venue, venue_of
 from spyhop.venues import sockets
 from spyhop.venues.binance.limits import weigh
@@ -28,9 +27,6 @@ from spyhop.venues.limits import BINANCE_SPOT, BINANCE_USDM, DYDX, Limit, Shared
 from spyhop.venues.live import Client, LiveFeed
 from spyhop.venues.params import FeedParams
 from spyhop.venues.raw_tap import TappedAdapter, TappedHttp
-from spyhop.wiring.adapters import adapter_of
-from spyhop.venues.raw_tap import TappedAdapter, TappedHttp
-from spyhop.venues.transport import Http
 from spyhop.wiring.adapters import adapter_of
 
 
@@ -82,7 +78,6 @@ def live_feed(
     seed: int = 0,
     raw: RawKeeper | None = None,
     kept: Callable[[int], Iterator[Events]] | None = None,
-    raw: RawKeeper | None = None,
 ) -> LiveFeed:
     """Return the feed of one instrument; after a restart it begins with what `kept` has from an event number on.
 
