@@ -2,64 +2,95 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import numpy as np
 
-from spyhop.clock import WallClock
+from spyhop.clock import NS_PER_MINUTE, NS_PER_S, Clock, WallClock
+from spyhop.errors import MissingInput
+from spyhop.model.tape import Venue
+from spyhop.storage.lake import Lake
 from spyhop.venues.endpoints import ClockSpec
 from spyhop.venuesim import faults
+from spyhop.venuesim.binance.front import SpotFront, UsdmFront
+from spyhop.venuesim.binance.signing import ApiKey
+from spyhop.venuesim.dydx.front import DydxFront
+from spyhop.venuesim.exchange import Exchange
+from spyhop.venuesim.faults import Faults
 from spyhop.venuesim.floor import Floor, Front
-
-
-class ApiKey(msgspec.Struct, frozen=True):
-    """A key and the secret that signs with it, both of a test account of the simulator."""
-
-    account: str
-    key: str
-    secret: str
-
-    def __repr__(self) -> str:
-        return f"ApiKey({self.account!r}, {self.key!r}, ***)"
-
+from spyhop.venuesim.markets import GeneratedMarket, LakeMarket, Market
 
 TEST_KEY = ApiKey("main", "spyhop-test-key", "spyhop-test-secret")
-"""The account that is there unless others are asked for; it holds 100,000 USDT, 10 BTC and 100,000 USDC."""
-BALANCES = {"USDT": Decimal(100_000), "USDC": Decimal(100_000), "BTC": Decimal(10)}
+"""The account that is there unless others are asked for; see `binance.front.FUNDS` for what it holds."""
+SYMBOLS = ("BTCUSDT",)
+"""What is generated unless symbols are asked for."""
+VENUES = (Venue.BINANCE_USDM, Venue.BINANCE_SPOT, Venue.DYDX)
 
 
 class SimOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What `spyhop venue-sim` was asked for.
 
-    Ports are `port`, `port` + 1, `port` + 2, or any when it is 0. Without a `lake` the market is generated from `seed`
-    for `symbols`. The exchange's clock starts at `start_ns` (0 = the machine's) and runs `speed` times as fast.
+    Ports are `port`, `port` + 1, `port` + 2, or any when it is 0. A `lake` is played with the instruments that
+    `symbols` names (default: all of the three venues), moved so that it begins at `start_ns`; without one the market
+    is generated from `seed` for `symbols`, and has run for `history_s` when it opens. The exchange's clock starts at
+    `start_ns` (0 = the machine's time) and runs `speed` times as fast as the machine's.
     """
 
     port: Annotated[int, msgspec.Meta(ge=0, le=65_533)] = 0
     lake: Path | None = None
-    symbols: tuple[str, ...] = ("BTCUSDT",)
+    symbols: tuple[str, ...] = ()
     speed: Annotated[float, msgspec.Meta(gt=0)] = 1.0
     seed: int = 0
     faults: Path | None = None
     start_ns: int = 0
+    history_s: Annotated[float, msgspec.Meta(ge=0)] = 7_500.0
     keys: tuple[ApiKey, ...] = (TEST_KEY,)
 
 
 def floor(wanted: SimOptions) -> tuple[Floor, ClockSpec]:
-    """Return the floor that `wanted` describes and the clock it lives by; raise UserError for what cannot be had."""
-    now = WallClock().now_ns()
-    spec = (
-        ClockSpec(now, wanted.start_ns or now, wanted.speed) if wanted.start_ns or wanted.speed != 1.0 else ClockSpec()
-    )
-    raise NotImplementedError
+    """Return the floor that `wanted` describes and the clock it lives by; raise UserError for what cannot be had.
+
+    The clock begins when everything is built: what is slow to build is not owed to anybody.
+    """
+    planned = faults.load(wanted.faults) if wanted.faults else ()
+    start = wanted.start_ns or WallClock().now_ns()
+    if wanted.lake is not None:
+        exchange = Exchange(recorded(Lake(wanted.lake), wanted.symbols, start), start)
+    else:
+        exchange = generated(wanted.symbols or SYMBOLS, wanted.seed, start, wanted.history_s)
+    spec = ClockSpec()
+    if wanted.start_ns or wanted.speed != 1.0:
+        spec = ClockSpec(WallClock().now_ns(), start, wanted.speed)
+    clock: Clock = spec.clock()
+    return Floor(exchange, clock, Faults(clock.now_ns, np.random.default_rng(wanted.seed), planned)), spec
 
 
 def fronts(floor: Floor, wanted: SimOptions) -> tuple[Front, ...]:
     """Return the fronts of all three venues: Binance USDT-M, Binance spot, dYdX."""
-    from spyhop.venuesim.binance.front import SpotFront, UsdmFront
-    from spyhop.venuesim.dydx.front import DydxFront
+    return (UsdmFront(floor, wanted.keys, wanted.seed), SpotFront(floor, wanted.keys), DydxFront(floor))
 
-    return (UsdmFront(floor, wanted.keys), SpotFront(floor, wanted.keys), DydxFront(floor))
+
+def recorded(lake: Lake, symbols: Sequence[str], start: int) -> list[Market]:
+    """Return what the lake holds of the three venues, or the named instruments, keeping their times to each other."""
+    kept = [one for one in lake.instruments() if one.venue in VENUES]
+    if symbols:
+        kept = [one for one in kept if one.symbol in symbols or one.key in symbols]
+    if not kept:
+        raise MissingInput(f"the lake has no {', '.join(symbols) or 'instrument'} of a venue that can be simulated")
+    firsts = {one.key: lake.span(one.key)[0] for one in kept}
+    earliest = min(firsts.values())
+    return [LakeMarket(lake, one.key, start + firsts[one.key] - earliest) for one in kept]
+
+
+def generated(symbols: Sequence[str], seed: int, start: int, history_s: float) -> Exchange:
+    """Return an exchange of generated markets that has already run for `history_s` when its clock shows `start`."""
+    opened = start - int(history_s * NS_PER_S)
+    markets: list[Market] = [GeneratedMarket(symbol, seed, opened) for symbol in symbols]
+    exchange = Exchange(markets, opened)
+    for now in range(opened, start, NS_PER_MINUTE):  # in pieces, so that little is held at a time
+        exchange.advance(now)
+    exchange.advance(start)
+    return exchange

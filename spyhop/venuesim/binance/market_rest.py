@@ -65,6 +65,8 @@ class MarketRest:
                 "GET", f"{prefix}/ticker/24hr", self.day, _all_weight(2, 80) if self._is_spot else _all_weight(1, 40)
             ),
         ]
+        if self._is_spot:
+            endpoints.append(Endpoint("GET", f"{prefix}/avgPrice", self.average, 2))
         for path in (prefix, prefix.replace("v1", "v2")) if not self._is_spot else (prefix,):
             weight = _all_weight(2, 4) if self._is_spot else _all_weight(1, 2)
             endpoints.append(Endpoint("GET", f"{path}/ticker/price", self.price, weight))
@@ -137,6 +139,13 @@ class MarketRest:
             body: dict[str, Any] = {"symbol": grid.instrument.symbol, "price": grid.price(ticker.last)}
             told.append(body if self._is_spot else {**body, "time": ticker.ts // NS_PER_MS + call.skew_ms})
         return told[0] if call.text("symbol") else told
+
+    def average(self, call: Call) -> object:
+        """Return the mean price of the last five minutes."""
+        number = self.number(call)
+        bars = self.floor.exchange.bars(number, 60, limit=5)
+        mean = self.grid(number).average(int(bars["tick_lots"].sum()), int(bars["lots"].sum()))
+        return {"mins": 5, "price": fixed(mean), "closeTime": call.now_ms}
 
     def best(self, call: Call) -> object:
         """Return best prices."""

@@ -14,6 +14,7 @@ from spyhop.venuesim.binance.errors import BinanceError, missing
 from spyhop.venuesim.binance.market_rest import MarketRest
 from spyhop.venuesim.binance.rest import Access, Call, Endpoint
 from spyhop.venuesim.binance.weights import Allowance
+from spyhop.venuesim.thinning import thin
 from spyhop.venuesim.words import Order, Refused
 
 MAX_BATCH = 5
@@ -155,6 +156,8 @@ class OrderDesk:
         number = self._number(params)
         self._refuse_algo(params)
         asked = words.request(params, call.account, self._market.grid(number), self._next_id(), "stopPrice")
+        if call.partial is not None:
+            thin(self._exchange, asked, call.partial.fraction)
         told = self._told(call, self._exchange.submit(asked))
         return told if params.get("newOrderRespType") == "RESULT" else words.acknowledged(told)
 

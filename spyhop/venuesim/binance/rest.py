@@ -42,6 +42,12 @@ class Call:
     def now_ms(self) -> int:
         return self.now // NS_PER_MS + self.skew_ms
 
+    def asking(self, params: Mapping[str, str]) -> Call:
+        """Return the same call with other parameters; headers are shared."""
+        call = Call(params, self.account, self.floor, self.skew_ms * NS_PER_MS, self.path)
+        call.headers, call.partial = self.headers, self.partial
+        return call
+
     def need(self, name: str) -> str:
         """Return a parameter that must be there; raise -1102."""
         text = self.params.get(name, "")

@@ -7,11 +7,12 @@ from typing import Any
 
 from spyhop.venuesim.binance import errors
 from spyhop.venuesim.binance import spot_words as words
-from spyhop.venuesim.binance.errors import BinanceError
+from spyhop.venuesim.binance.errors import BinanceError, missing
 from spyhop.venuesim.binance.grid import fixed
 from spyhop.venuesim.binance.market_rest import MarketRest
 from spyhop.venuesim.binance.rest import Access, Call, Endpoint
 from spyhop.venuesim.binance.weights import Allowance
+from spyhop.venuesim.thinning import thin
 from spyhop.venuesim.words import Order, OrderKind, Refused
 
 FEE = "0.00100000"
@@ -32,6 +33,7 @@ class SpotDesk:
             Endpoint("DELETE", f"{v3}/order", self.cancel, 1, trading),
             Endpoint("GET", f"{v3}/order", self.query, 4, signed),
             Endpoint("POST", f"{v3}/order/test", self.check, 1, signed),
+            Endpoint("POST", f"{v3}/order/cancelReplace", self.replace, 1, trading),
             Endpoint("DELETE", f"{v3}/openOrders", self.cancel_all, 1, trading),
             Endpoint("GET", f"{v3}/openOrders", self.open_orders, lambda asked: 6 if "symbol" in asked else 80, signed),
             Endpoint("GET", f"{v3}/allOrders", self.all_orders, 20, signed),
@@ -46,6 +48,8 @@ class SpotDesk:
         number = self._market.number(call)
         grid = self._market.grid(number)
         asked = words.request(call.params, call.account, grid, self._next_id(), self._exchange.best(number)[3])
+        if call.partial is not None:
+            thin(self._exchange, asked, call.partial.fraction)
         order = self._exchange.submit(asked)
         usual = "FULL" if asked.kind in (OrderKind.LIMIT, OrderKind.MARKET) else "ACK"
         fills = self._exchange.executions(call.account, number, order.order_id)
@@ -62,6 +66,23 @@ class SpotDesk:
         """Take an order back."""
         order = self._found(call, errors.CANCEL_REJECTED)
         return self._canceled(call, self._exchange.cancel(call.account, order.order_id))
+
+    def replace(self, call: Call) -> object:
+        """Take an order back and place another; when the first fails the second is not tried (STOP_ON_FAILURE)."""
+        if call.need("cancelReplaceMode") not in ("STOP_ON_FAILURE", "ALLOW_FAILURE"):
+            raise missing("cancelReplaceMode")
+        params = dict(call.params)
+        named = {
+            "orderId": params.pop("cancelOrderId", ""),
+            "origClientOrderId": params.pop("cancelOrigClientOrderId", ""),
+        }
+        cancelled = self.cancel(call.asking({"symbol": call.need("symbol"), **named}))
+        return {
+            "cancelResult": "SUCCESS",
+            "newOrderResult": "SUCCESS",
+            "cancelResponse": cancelled,
+            "newOrderResponse": self.place(call.asking(params)),
+        }
 
     def query(self, call: Call) -> object:
         """Return an order, open or not."""
