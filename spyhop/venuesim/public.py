@@ -87,7 +87,7 @@ class PublicRecord:
         if self._paid and self._paid[-1]["id"][0] >= row["id"][0]:
             return
         paid = row.copy()
-        paid["flags"] |= Flag.SETTLED
+        paid["flags"] |= np.uint8(Flag.SETTLED)
         paid["price"] = self.mark_ticks
         self._paid.append(paid)
 

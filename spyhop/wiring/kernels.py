@@ -5,19 +5,30 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import msgspec
+
 import spyhop
+from spyhop.clock import NS_PER_S
 from spyhop.config.settings import SessionConfig, Settings, encoded
 from spyhop.model.control import Session
+from spyhop.model.tape import Venue
 from spyhop.numerics._jit import cache_root, digest_of
 from spyhop.simulation.feed import usual_instrument
 from spyhop.strategies.filter import SignalFilterParams
 from spyhop.strategies.stage import DecisionParams
+from spyhop.venues.binance.live import FrameDecoder
+from spyhop.venues.transport import Frame
+from spyhop.venuesim.options import generated
 from spyhop.wiring import nodes
 from spyhop.wiring.plan import GeneratedSource, SessionPlan
 from spyhop.wiring.records import MemoryRecords, NoTapes
 
 _SOURCES = Path(spyhop.__file__).parent
 _START_NS = 1_764_288_000_000_000_000
+_TRADE = (
+    b'{"e":"aggTrade","E":1764288000000,"a":1,"s":"BTCUSDT","p":"60000.0","q":"0.001","f":1,"l":1,'
+    b'"T":1764288000000,"m":true}'
+)
 
 
 def are_prepared() -> bool:
@@ -30,6 +41,7 @@ def prepare() -> None:
     if are_prepared():
         return
     nodes.pipeline(_rehearsal(), NoTapes(), MemoryRecords()).run()
+    _rehearse_wire()
     mark = _mark()
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.touch()
@@ -43,6 +55,14 @@ def _mark() -> Path:
             module = ".".join(("spyhop", *source.relative_to(_SOURCES).with_suffix("").parts))
             digest.update(f"{source} {source.stat().st_mtime_ns} {digest_of(module)}\n".encode())
     return cache_root() / f"prepared-{digest.hexdigest()[:16]}"
+
+
+def _rehearse_wire() -> None:
+    """Meet the kernels of a venue's client and of the simulator: no socket waits for a compiler."""
+    decoder = FrameDecoder(msgspec.structs.replace(usual_instrument("BTCUSDT"), venue=Venue.BINANCE_USDM))
+    decoder.read([Frame(_START_NS, _TRADE)])
+    exchange = generated(("BTCUSDT",), 1, _START_NS, 60.0)
+    exchange.advance(_START_NS + NS_PER_S)
 
 
 def _rehearsal() -> SessionPlan:
