@@ -123,7 +123,8 @@ class DydxRest:
         found: dict[int, Bar] = {}
         to_ns, ts = 0, 0
         for _ in range(MAX_PAGES):
-            limit = min(num_bars + 1 - len(found), names.MAX_CANDLES)
+            # one more to join the pages: whether the end itself is in a page is not said anywhere
+            limit = min(num_bars + 1 - len(found) + (to_ns > 0), names.MAX_CANDLES)
             page, ts = await self.candles(instrument, resolution, limit, to_ns=to_ns)
             known = len(found)
             found.update((bar.start, bar) for bar in page)

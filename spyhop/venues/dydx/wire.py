@@ -79,8 +79,8 @@ class Level(msgspec.Struct, frozen=True):
 class Book(msgspec.Struct, frozen=True):
     """A whole book, up to 100 levels a side: `subscribed` and REST."""
 
-    bids: list[Level] = []
-    asks: list[Level] = []
+    bids: list[Level]
+    asks: list[Level]
 
 
 class BookUpdate(msgspec.Struct, frozen=True):
@@ -363,7 +363,7 @@ Sparklines: TypeAlias = Mapping[str, list[str]]
 UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 """What decoding bytes of a stranger may raise."""
 
-_message = msgspec.json.Decoder(Message).decode
+_messages: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 book = msgspec.json.Decoder(Book).decode
 book_update = msgspec.json.Decoder(BookUpdate).decode
 trades = msgspec.json.Decoder(Trades).decode
@@ -381,7 +381,7 @@ subaccount_update = msgspec.json.Decoder(SubaccountUpdate).decode
 def message(data: bytes) -> Message:
     """Return a message of a socket; raises one of UNREADABLE."""
     check(data)
-    return _message(data)
+    return _messages.decode(data)
 
 
 def check(data: bytes) -> None:

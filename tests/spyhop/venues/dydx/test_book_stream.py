@@ -175,6 +175,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(STEPS)
 def test_whatever_comes_the_consumer_s_book_is_the_tape_s_and_never_crossed(steps: list[tuple[str, int, Any]]) -> None:

@@ -273,6 +273,7 @@ def is_sane(row: np.void) -> bool:
     return min(numbers) >= 0 and not (needs_price and row["price"] <= 0 and not row["flags"] & Flag.EMPTY)
 
 
+@pytest.mark.slow
 @settings(max_examples=1_500, deadline=None)
 @given(st.sampled_from(SAMPLES), st.data())
 def test_a_flipped_bit_never_raises_and_never_makes_an_event_of_what_is_not_valid(
