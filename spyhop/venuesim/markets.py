@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from typing import Protocol
 
 import msgspec
 import numpy as np
 
 from spyhop.clock import NS_PER_MINUTE
-from spyhop.model.instruments import Instrument
+from spyhop.model.instruments import Instrument, MarginTier
 from spyhop.model.tape import Events, Flag, Kind, Venue, joined
 from spyhop.ports import Feed
 from spyhop.simulation.feed import GenerativeFeed, MarketParams, usual_instrument
+from spyhop.simulation.followers import SPOT, Follower, FollowerParams
 from spyhop.storage.lake import END_OF_TIME, START_OF_TIME, Lake
 
 _TIMES_IN_ID = (Kind.BAR_OPEN, Kind.BAR_CLOSE, Kind.MARK, Kind.FUNDING)
@@ -175,3 +177,95 @@ def _hoisted(batches: Iterator[Events]) -> Iterator[Events]:
     elif len(rows):
         yield rows
     yield from batches
+
+
+class FollowerMarket:
+    """A market that follows another one of this exchange; give both to it, in any order."""
+
+    def __init__(
+        self,
+        instrument: Instrument,
+        leader: GeneratedMarket | LakeMarket,
+        seed: int,
+        start: int,
+        params: FollowerParams | None = None,
+    ) -> None:
+        self.instrument = instrument
+        self._heard = leader.follow()
+        self._follower = Follower(instrument, leader.instrument, seed, start, params)
+
+    def read(self, until: int) -> Events:
+        """Return the rows up to `until`; see `Market.read`."""
+        return self._follower.advance(self._heard.read(until), until)
+
+
+class SpotMarket(FollowerMarket):
+    """The spot market beside a USDT-M perpetual: the same symbol a basis below it, a few milliseconds behind."""
+
+    def __init__(
+        self,
+        leader: GeneratedMarket | LakeMarket,
+        seed: int,
+        start: int,
+        params: FollowerParams | None = None,
+    ) -> None:
+        super().__init__(spot_instrument(leader.instrument), leader, seed, start, params or SPOT)
+
+
+def dydx_instrument(leader: Instrument) -> Instrument:
+    """Return the dYdX perpetual on the base currency of `leader`, such as BTC-USD, margined in USDC.
+
+    Its tick is ten times the leader's and its margin fractions are those of the large markets: 2 % and 1.2 %.
+    """
+    return Instrument(
+        id=0,
+        venue=Venue.DYDX,
+        symbol=f"{leader.base}-USD",
+        tick_size=(leader.tick_size * 10).normalize() + 0,
+        lot_size=(leader.lot_size / 10).normalize() + 0,
+        base=leader.base,
+        quote="USDC",
+        min_qty=leader.lot_size / 10,
+        margin_tiers=(MarginTier(floor=Decimal(0), maintenance_rate=Decimal("0.012"), max_leverage=Decimal(50)),),
+    )
+
+
+def spot_instrument(leader: Instrument) -> Instrument:
+    """Return the spot pair of the same symbol as `leader`, on a grid ten times finer."""
+    return Instrument(
+        id=0,
+        venue=Venue.BINANCE_SPOT,
+        symbol=leader.symbol,
+        tick_size=(leader.tick_size / 10).normalize() + 0,
+        lot_size=(leader.lot_size / 100).normalize() + 0,
+        base=leader.base,
+        quote=leader.quote,
+        min_qty=leader.lot_size / 100,
+        min_notional=Decimal(5),
+    )
+
+
+def generated_markets(symbols: Sequence[str], seed: int, start: int) -> list[Market]:
+    """Return a USDT-M market for each symbol, then its spot market, then the dYdX market that follows it."""
+    leaders = [GeneratedMarket(symbol, seed, start) for symbol in symbols]
+    return [*leaders, *_beside(leaders, seed, start)]
+
+
+def lake_markets(lake: Lake, names: Sequence[str], seed: int, start: int | None = None) -> list[Market]:
+    """Return the recordings called `names`, then what follows those of USDT-M and is not recorded itself.
+
+    The recordings begin together: `start` is where the earliest of them is moved to; None leaves all where they were.
+    """
+    found = [lake.instrument(name) for name in names]
+    first = min(lake.span(one.key)[0] for one in found)
+    starts = [None if start is None else start + lake.span(one.key)[0] - first for one in found]
+    leaders = [LakeMarket(lake, one.key, at) for one, at in zip(found, starts, strict=True)]
+    perpetuals = [leader for leader in leaders if leader.instrument.venue is Venue.BINANCE_USDM]
+    keys = {leader.instrument.key for leader in leaders}
+    beside = _beside(perpetuals, seed, first if start is None else start)
+    return [*leaders, *(market for market in beside if market.instrument.key not in keys)]
+
+
+def _beside(leaders: Sequence[GeneratedMarket | LakeMarket], seed: int, start: int) -> list[Market]:
+    spots = [SpotMarket(leader, seed, start) for leader in leaders]
+    return [*spots, *(FollowerMarket(dydx_instrument(one.instrument), one, seed, start) for one in leaders)]
