@@ -310,4 +310,15 @@ def account_event(frame: bytes) -> AccountEvent:
         event: AccountEvent = _events.decode(inner if not outer.kind and bytes(inner) else frame)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableLine("account event", 1, str(error)) from None
+    if not is_finite(event):
+        raise UnreadableLine("account event", 1, "an amount that is no number")
     return event
+
+
+def is_finite(told: object) -> bool:
+    """Return whether every decimal in a structure is a number; a text may also say NaN or Infinity."""
+    if isinstance(told, Decimal):
+        return told.is_finite()
+    if isinstance(told, Struct):
+        return all(is_finite(getattr(told, name)) for name in told.__struct_fields__)
+    return not isinstance(told, tuple) or all(is_finite(part) for part in told)
