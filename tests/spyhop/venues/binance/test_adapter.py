@@ -235,7 +235,10 @@ async def _fetch(poll: object) -> object:
 
 
 def test_ratios_are_all_four_and_the_past_of_open_interest() -> None:
-    share = b'[{"symbol":"BTCUSDT","longShortRatio":"1.4","longAccount":"0.5","shortAccount":"0.4","timestamp":1583139600000}]'
+    share = (
+        b'[{"symbol":"BTCUSDT","longShortRatio":"1.4","longAccount":"0.5","shortAccount":"0.4",'
+        b'"timestamp":1583139600000}]'
+    )
     http = Venues(
         topLongShortPositionRatio=share,
         topLongShortAccountRatio=share,
