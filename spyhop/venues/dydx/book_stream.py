@@ -131,7 +131,7 @@ class BookStream:
         book.take_changes()
         levels = book.levels()
         rows.add(Kind.SNAPSHOT, ts, ts, qty=len(levels), id=number)
-        rows.levels(levels, ts, flags=Flag.FROM_SNAPSHOT, id=number, first=number, previous=-1)
+        rows.levels(levels, ts, flags=int(Flag.FROM_SNAPSHOT), id=number, first=number, previous=-1)
         self._is_chained = True
 
     def _fold(self, book: UncrossedBook, message_id: int, changes: list[list[Level]]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import TypeAlias, TypeVar
 
 import msgspec
@@ -37,10 +38,13 @@ OTHER_MARKET = "another market"
 REPLACE_PAUSE_NS = 5 * NS_PER_S
 """How long to wait before asking again for a fresh connection: one for nothing costs the venue as well."""
 
+_stream_of = lru_cache(64)(names.stream_of)
+
 Contents: TypeAlias = wire.Subscribed | wire.ChannelData | wire.ChannelBatchData
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
+_WITHOUT_CONTENTS = (wire.Connected, wire.Unsubscribed)
 _OF_TICKER = frozenset((names.ORDERBOOK, names.TRADES, names.CANDLES))
 
 
@@ -148,7 +152,7 @@ class Reader:
         if link.ids.on(message.message_id, frame.ts_recv) is Order.REPEATED:
             batch.ignored[REPEATED] += 1
             return
-        if isinstance(message, wire.Connected | wire.Unsubscribed):
+        if isinstance(message, _WITHOUT_CONTENTS):
             batch.ignored[type(message).__name__.lower()] += 1
             return
         if isinstance(message, wire.Subscribed):
@@ -164,7 +168,7 @@ class Reader:
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 raise ValueError(NOT_CONTENTS) from None
             if is_heard:
-                batch.heard[names.stream_of(message.channel, message.id)] = None
+                batch.heard[_stream_of(message.channel, message.id)] = None
 
     def _on_book(self, link: Link, message: Contents, frame: Frame, batch: Batch) -> bool:
         mark = len(batch.rows)

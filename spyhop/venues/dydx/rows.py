@@ -7,6 +7,9 @@ import numpy as np
 from spyhop.model.instruments import Instrument
 from spyhop.model.tape import EVENT, Events, Flag, Kind, Status, empty
 
+# plain numbers: an IntEnum costs more in every row than all else in it
+_LEVEL, _LAST, _EMPTY = int(Kind.LEVEL), int(Flag.LAST), int(Flag.EMPTY)
+
 
 class Rows:
     """Rows of one batch, in the order they were added."""
@@ -34,7 +37,7 @@ class Rows:
         aux2: int = 0,
     ) -> None:
         """Add one row; the columns are the tape's."""
-        head = (kind, side, self._venue, flags, self._instrument, interval_s)
+        head = (int(kind), int(side), self._venue, int(flags), self._instrument, interval_s)
         self._rows.append((*head, ts_event, ts_recv, price, qty, id, aux, aux2))
 
     def levels(
@@ -42,12 +45,15 @@ class Rows:
     ) -> None:
         """Add a book frame of (side, price, lots); the last row is marked, an empty frame is one row that says so."""
         if not levels:
-            self.add(Kind.LEVEL, ts, ts, flags=flags | Flag.EMPTY | Flag.LAST, id=id, aux=first, aux2=previous)
+            self.add(Kind.LEVEL, ts, ts, flags=flags | _EMPTY | _LAST, id=id, aux=first, aux2=previous)
             return
-        last = len(levels) - 1
-        for i, (side, price, lots) in enumerate(levels):
-            marks = flags | Flag.LAST if i == last else flags
-            self.add(Kind.LEVEL, ts, ts, side=side, flags=marks, price=price, qty=lots, id=id, aux=first, aux2=previous)
+        venue, instrument = self._venue, self._instrument
+        self._rows += [
+            (_LEVEL, side, venue, flags, instrument, 0, ts, ts, price, lots, id, first, previous)
+            for side, price, lots in levels
+        ]
+        last = self._rows[-1]
+        self._rows[-1] = (*last[:3], flags | _LAST, *last[4:])
 
     def gap(self, ts: int) -> None:
         """Say that events are missing before this place."""
