@@ -4,13 +4,13 @@ A margin account (USDT-M, dYdX) has one wallet in its quote asset; a cross posit
 what was set aside for it. The initial margin of an instrument is the larger of what would be held if all its buys, or
 all its sells, were filled (limit prices for orders, the mark for the position) divided by the leverage; dYdX has
 the leverage of its initial margin fraction. A spot account holds assets, and its open orders lock what they may take.
-Fees are quote currency everywhere, also for spot buys.
+Fees are quote currency, but spot pays them out of what it receives: base currency for a buy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 import msgspec
 
@@ -75,6 +75,18 @@ def unit_of(instrument: Instrument) -> Decimal:
     return instrument.tick_size * instrument.lot_size * instrument.multiplier
 
 
+def fee_asset(instrument: Instrument, side: Side) -> str:
+    """Return what a fee is paid in."""
+    return instrument.base if instrument.venue is Venue.BINANCE_SPOT and side is Side.BUY else instrument.quote
+
+
+def fee_of(instrument: Instrument, side: Side, price: int, lots: int, rate: Decimal) -> Decimal:
+    """Return the fee of a fill in `fee_asset`, to eight decimals."""
+    is_base = fee_asset(instrument, side) != instrument.quote
+    base = instrument.quantity(lots) if is_base else price * lots * unit_of(instrument)
+    return (base * rate).quantize(_EXACT, ROUND_HALF_UP)
+
+
 def tier_of(instrument: Instrument, notional: Decimal) -> MarginTier:
     """Return the margin tier that `notional` falls in."""
     found = instrument.margin_tiers[0] if instrument.margin_tiers else _USUAL_TIERS[0]
@@ -134,9 +146,9 @@ class Account:
         instrument = self._instruments[number]
         value = price * lots * unit_of(instrument)
         if self.is_spot:
-            quantity = instrument.quantity(lots) * side
-            self._add(instrument.base, quantity)
-            self._add(instrument.quote, -value * side - fee)
+            self._add(instrument.base, instrument.quantity(lots) * side)
+            self._add(instrument.quote, -value * side)
+            self._add(fee_asset(instrument, side), -fee)
             return _ZERO
         holding = self.holding(number)
         signed = lots * side
@@ -220,14 +232,13 @@ class Account:
     def locked(self, asset: str, extra: Mapping[int, Working] | None = None) -> Decimal:
         """Return what open spot orders hold of `asset`."""
         total = _ZERO
-        taker = FEES[self.venue][1]
         for instrument in self._instruments:
             if instrument.venue is not self.venue or asset not in (instrument.base, instrument.quote):
                 continue
             sums = working(self._open_orders(instrument.id))
             more = (extra or {}).get(instrument.id, Working())
             if asset == instrument.quote:
-                total += (sums.buy_cost + more.buy_cost) * unit_of(instrument) * (1 + taker)
+                total += (sums.buy_cost + more.buy_cost) * unit_of(instrument)
             else:
                 total += instrument.quantity(sums.sell_lots + more.sell_lots)
         return total

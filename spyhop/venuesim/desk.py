@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Mapping
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import Any
+
+import msgspec
 
 from spyhop.model.instruments import Instrument
 from spyhop.model.tape import Kind, Side, Venue
-from spyhop.simulation.pit import MAX_WATCHED
-from spyhop.venuesim import entry, triggers
-from spyhop.venuesim.accounts import FEES, Account, unit_of
+from spyhop.venuesim import entry, triggers, watching
+from spyhop.venuesim.accounts import FEES, Account, fee_asset, fee_of, unit_of
 from spyhop.venuesim.blotter import Blotter
 from spyhop.venuesim.matching import Floor
 from spyhop.venuesim.triggers import CONDITIONAL, Trail
@@ -33,7 +34,6 @@ OnOrder = Callable[[Order, Change, Execution | None], None]
 OnAccount = Callable[[str, Change, tuple[int, ...]], None]
 
 NEVER = 1 << 62
-_EXACT = Decimal("1e-8")
 _MARKETS = (OrderKind.MARKET, OrderKind.STOP_MARKET, OrderKind.TAKE_PROFIT_MARKET, OrderKind.TRAILING_STOP_MARKET)
 
 
@@ -47,7 +47,6 @@ class Desk:
         self.accounts: dict[str, Account] = {}
         self.blotters: dict[str, Blotter] = {}
         self.insurance = Decimal(0)
-        self.fees = Decimal(0)
         self._instruments, self._pits = instruments, pits
         self.tell_order, self.tell_account = on_order, on_account
         self.floors = [Floor(pits, number, self._permitted) for number in range(len(instruments))]
@@ -256,24 +255,23 @@ class Desk:
             return order.left
         if order.request.side is Side.SELL:
             return int(account.available(instrument.base) / instrument.lot_size)
-        each = price * unit_of(instrument) * (1 + FEES[account.venue][1])
-        return int(account.available(instrument.quote) / each)
+        return int(account.available(instrument.quote) / (price * unit_of(instrument)))
 
     def _fill(self, order: Order, price: int, lots: int, *, is_maker: bool) -> None:
         instrument = self._instruments[order.request.instrument]
         maker, taker = FEES[instrument.venue]
-        fee = price * lots * unit_of(instrument) * (maker if is_maker else taker)
+        fee = fee_of(instrument, order.request.side, price, lots, maker if is_maker else taker)
         order.filled += lots
         order.tick_lots += price * lots
         order.updated = self.now
         order.state = OrderState.FILLED if order.left == 0 else OrderState.PARTIALLY_FILLED
         if order.left == 0:
             self.close(order)
-        self.fees += self.settle(order, price, lots, fee, Change.TRADE, is_maker=is_maker)
+        self.settle(order, price, lots, fee, Change.TRADE, is_maker=is_maker)
 
-    def settle(self, order: Order, price: int, lots: int, fee: Decimal, change: Change, *, is_maker: bool) -> Decimal:
-        """Book a fill (its order is up to date) and tell of it; return the fee."""
-        request, fee = order.request, fee.quantize(_EXACT, ROUND_HALF_UP)
+    def settle(self, order: Order, price: int, lots: int, fee: Decimal, change: Change, *, is_maker: bool) -> None:
+        """Book a fill (its order is up to date) and tell of it."""
+        request = order.request
         account = self.accounts[request.account]
         realized = account.settle(request.instrument, request.side, price, lots, fee, self.now)
         self._trade_id += 1
@@ -293,10 +291,10 @@ class Desk:
         )
         self.blotters[account.name].on_execution(execution)
         self.enter_income(account.name, IncomeKind.REALIZED_PNL, request.instrument, realized, self._trade_id)
-        self.enter_income(account.name, IncomeKind.COMMISSION, request.instrument, -fee, self._trade_id)
+        paid_in = fee_asset(self._instruments[request.instrument], request.side)
+        self.enter_income(account.name, IncomeKind.COMMISSION, request.instrument, -fee, self._trade_id, paid_in)
         self.tell_order(order, change, execution)
         self.tell_account(account.name, change, (request.instrument,))
-        return fee
 
     def _expire(self, order: Order, reason: str) -> None:
         self.end(order, OrderState.EXPIRED, Change.EXPIRED, reason)
@@ -374,7 +372,9 @@ class Desk:
                 entry.check_margin(request, order.lots, price, account, self._instruments[request.instrument])
                 order.state = OrderState.NEW
             if request.lasting is Lasting.POST_ONLY and order.price:
-                entry.check_market(_as_limit(request), self.floors[request.instrument])
+                entry.check_market(
+                    msgspec.structs.replace(request, kind=OrderKind.LIMIT), self.floors[request.instrument]
+                )
         except Refused as refusal:
             self.end(order, OrderState.REJECTED, Change.REJECTED, str(refusal))
             return
@@ -398,23 +398,6 @@ class Desk:
 
     def watch(self, number: int) -> None:
         """Tell the loop over the tape what concerns us at an instrument."""
-        p, floor = self._pits[number], self.floors[number]
-        bids = [r.order.price for r in floor.resting(Side.BUY)]
-        asks = [r.order.price for r in floor.resting(Side.SELL)]
-        p["rest_bid"], p["rest_ask"] = bids[0] if bids else 0, asks[0] if asks else 0
-        half = MAX_WATCHED // 2
-        keys = [*dict.fromkeys(bids)][:half] + [-ask for ask in dict.fromkeys(asks)][:half]
-        p["num_watched"] = len(keys)
-        p["watched"][: len(keys)] = keys
         waiting = [order for order in self._open[number].values() if order.state is OrderState.UNTRIGGERED]
-        p["last_up"], p["last_down"] = triggers.bounds(waiting, self._trails, by_mark=False)
-        mark_up, mark_down = triggers.bounds(waiting, self._trails, by_mark=True)
         is_held = any(account.lots(number) for account in self.accounts.values())
-        p["has_position"] = int(is_held)
-        # who holds something is looked at with every mark: a cross account may be broken by another instrument
-        p["mark_up"], p["mark_down"] = (1, mark_down) if is_held else (mark_up, mark_down)
-
-
-def _as_limit(request: OrderRequest) -> OrderRequest:
-    fields = {name: getattr(request, name) for name in request.__struct_fields__}
-    return OrderRequest(**{**fields, "kind": OrderKind.LIMIT})
+        watching.watch(self._pits[number], self.floors[number], waiting, self._trails, is_held=is_held)

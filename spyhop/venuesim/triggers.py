@@ -58,7 +58,8 @@ def trailed(trail: Trail, request: OrderRequest, price: int) -> bool:
 
 def bounds(waiting: Iterable[Order], trails: dict[int, Trail], *, by_mark: bool) -> tuple[int, int]:
     """Return the prices (up, down) at or beyond which one of the orders must be looked at, 0 = none."""
-    ups, downs = [], []
+    ups: list[int] = []
+    downs: list[int] = []
     for order in waiting:
         request = order.request
         if watches_mark(request) != by_mark:

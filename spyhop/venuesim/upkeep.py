@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from spyhop.model.instruments import Instrument
 from spyhop.model.tape import Side
-from spyhop.venuesim.accounts import LIQUIDATION_FEE, Account, unit_of
+from spyhop.venuesim.accounts import LIQUIDATION_FEE, Account, fee_of
 from spyhop.venuesim.views import IncomeKind, MarginMode
 from spyhop.venuesim.words import Change, Execution, Lasting, Order, OrderKind, OrderRequest, OrderState
 
@@ -31,11 +31,11 @@ class Books(Protocol):
 
     def end(self, order: Order, state: OrderState, change: Change, reason: str = "") -> None: ...
 
-    def settle(
-        self, order: Order, price: int, lots: int, fee: Decimal, change: Change, *, is_maker: bool
-    ) -> Decimal: ...
+    def settle(self, order: Order, price: int, lots: int, fee: Decimal, change: Change, *, is_maker: bool) -> None: ...
 
-    def enter_income(self, account: str, kind: IncomeKind, number: int, amount: Decimal, trade_id: int = 0) -> None: ...
+    def enter_income(
+        self, account: str, kind: IncomeKind, number: int, amount: Decimal, trade_id: int = 0, asset: str = ""
+    ) -> None: ...
 
     def watch(self, number: int) -> None: ...
 
@@ -101,8 +101,9 @@ class Upkeep:
         order.filled, order.tick_lots, order.state = lots, price * lots, OrderState.FILLED
         books.close(order)
         realized = holding.realized
-        fee = price * lots * unit_of(instrument) * LIQUIDATION_FEE
-        books.insurance += books.settle(order, price, lots, fee, Change.LIQUIDATED, is_maker=False)
+        fee = fee_of(instrument, side, price, lots, LIQUIDATION_FEE)
+        books.settle(order, price, lots, fee, Change.LIQUIDATED, is_maker=False)
+        books.insurance += fee
         left = before + holding.realized - realized if is_isolated else account.cross_wallet
         # a cross account that still holds something may earn it back
         if left < 0 and (is_isolated or not account.held):
