@@ -36,4 +36,5 @@ for _channel, _kinds in enumerate(KINDS_OF_CHANNEL.values()):
 
 def channels_of(events: Events) -> npt.NDArray[np.int64]:
     """Return for each row the index of its channel in CHANNELS, NO_CHANNEL for rows that no channel holds."""
-    return _CHANNEL_OF_KIND[events["kind"]]
+    found: npt.NDArray[np.int64] = _CHANNEL_OF_KIND[events["kind"]]
+    return found

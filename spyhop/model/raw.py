@@ -2,6 +2,7 @@
 
     kind     source            connection          data
     FRAME    socket's name     its number          a message as it came
+    MORE     socket's name     its number          one that was decoded together with the frame before
     OPENED   socket's name     its number          -
     CLOSED   socket's name     its number          -
     ANSWER   when asked (ns),  number of the call  the body as it came
@@ -34,6 +35,7 @@ class RawKind(IntEnum):
     CALL = 4
     FAILED = 5
     MARK = 6
+    MORE = 7
 
 
 class RawRecord(NamedTuple):

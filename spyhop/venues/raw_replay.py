@@ -22,9 +22,6 @@ from spyhop.venues.dedup import Dedup
 from spyhop.venues.raw_tap import request_name
 from spyhop.venues.transport import Frame, Response
 
-MAX_FRAMES = 256
-"""How many frames of one connection are decoded at once at most."""
-
 _NOT_RECORDED = "call whose answers were not recorded"
 
 
@@ -146,21 +143,26 @@ class FeedReplay:
 
 
 def replay(records: Iterable[RawRecord], feeds: Mapping[str, FeedReplay]) -> Iterator[Told]:
-    """Tell `records` to the feeds they belong to and yield what that comes to; records of other feeds are passed by."""
-    waiting: list[RawRecord] = []
-    first = number = 0
+    """Tell `records` to the feeds they belong to and yield what that comes to; records of other feeds are passed by.
+
+    Frames that were decoded together are again, because the order of rows within such a batch depends on it.
+    """
+    waiting: dict[str, tuple[int, list[RawRecord]]] = {}
+    number = 0
     with asyncio.Runner() as runner:
         for number, record in enumerate(records, 1):
-            if waiting and (not _continues(waiting[-1], record) or len(waiting) == MAX_FRAMES):
-                yield feeds[waiting[0].feed].decode(waiting, first)
-                waiting = []
             feed = feeds.get(record.feed)
             if feed is None:
                 continue
+            if record.kind == RawKind.MORE and record.feed in waiting:
+                waiting[record.feed][1].append(record)
+                continue
+            if record.feed in waiting:
+                first, frames = waiting.pop(record.feed)
+                yield feed.decode(frames, first)
             match record.kind:
-                case RawKind.FRAME:
-                    first = first if waiting else number
-                    waiting.append(record)
+                case RawKind.FRAME | RawKind.MORE:
+                    waiting[record.feed] = (number, [record])
                 case RawKind.OPENED | RawKind.CLOSED:
                     feed.connection(record)
                 case RawKind.ANSWER:
@@ -169,13 +171,7 @@ def replay(records: Iterable[RawRecord], feeds: Mapping[str, FeedReplay]) -> Ite
                     yield runner.run(feed.call(record, number))
                 case RawKind.FAILED:
                     feed.forget(record)
-        if waiting:
-            yield feeds[waiting[0].feed].decode(waiting, first)
+    for key, (first, frames) in waiting.items():
+        yield feeds[key].decode(frames, first)
     for key, feed in feeds.items():
         yield feed.held(key, number + 1)
-
-
-def _continues(before: RawRecord, record: RawRecord) -> bool:
-    return (before.kind, before.feed, before.source, before.connection) == (
-        record.kind, record.feed, record.source, record.connection,
-    )  # fmt: skip

@@ -45,8 +45,10 @@ class TappedAdapter:
         self._adapter.closed(socket, connection)
 
     def decode(self, socket: str, connection: int, frames: Sequence[Frame]) -> Decoded:
+        kind = RawKind.FRAME
         for frame in frames:
-            self._keeper.add(RawRecord(RawKind.FRAME, frame.ts_recv, self._feed, socket, connection, frame.data))
+            self._keeper.add(RawRecord(kind, frame.ts_recv, self._feed, socket, connection, frame.data))
+            kind = RawKind.MORE
         return self._adapter.decode(socket, connection, frames)
 
     async def book(self) -> Events:

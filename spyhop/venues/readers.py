@@ -17,7 +17,7 @@ from spyhop.venues.chunks import Chunk
 VERSION = 1
 """Goes up when the same file would give other chunks, so that a lake knows to import again."""
 
-_SUFFIXES = (".gz", ".zip", ".csv", ".parquet", ".feather", ".jsonl", ".txt")
+_SUFFIXES = (".gz", ".zip", ".csv", ".parquet", ".feather", ".jsonl", ".txt", ".frames")
 
 
 @dataclass(frozen=True, slots=True)

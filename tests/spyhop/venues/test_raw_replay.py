@@ -13,7 +13,7 @@ from spyhop.model import tape
 from spyhop.model.raw import RawKind, RawRecord
 from spyhop.model.tape import Events, Flag, Kind
 from spyhop.venues.adapter import Decoded
-from spyhop.venues.raw_replay import MAX_FRAMES, FeedReplay, RecordedAnswers, Told, replay
+from spyhop.venues.raw_replay import FeedReplay, RecordedAnswers, Told, replay
 from spyhop.venues.raw_tap import TappedAdapter, TappedHttp
 from spyhop.venues.transport import Frame
 
@@ -54,11 +54,13 @@ def test_what_was_told_again_gives_the_same_rows_but_for_late_times(echo: Simple
     assert again["ts_recv"][:11].tolist() == [*range(10, 20), 19]
 
 
-def test_it_depends_on_the_records_alone_not_on_how_they_were_batched_live(echo: SimpleNamespace) -> None:
-    frames = [RawRecord(RawKind.FRAME, n, KEY, "all", 1, str(n).encode()) for n in range(1, 3 * MAX_FRAMES)]
-    rows, told = retold(echo, frames)
-    assert rows["id"].tolist() == list(range(1, 3 * MAX_FRAMES))
-    assert [one.number for one in told] == [1, MAX_FRAMES + 1, 2 * MAX_FRAMES + 1]
+def test_frames_are_decoded_together_as_they_were_though_other_feeds_lie_between(echo: SimpleNamespace) -> None:
+    kinds = [RawKind.MORE, RawKind.MORE, RawKind.FRAME, RawKind.FRAME, RawKind.MORE]
+    frames = [RawRecord(kind, n, KEY, "all", 1, str(n).encode()) for n, kind in enumerate(kinds, 1)]
+    others = [frame._replace(feed="dydx:ETH-USD") for frame in frames]
+    rows, told = retold(echo, [record for pair in zip(frames, others, strict=True) for record in pair])
+    assert rows["id"].tolist() == [1, 2, 3, 4, 5]
+    assert [(one.number, len(one.events)) for one in told] == [(1, 2), (5, 1), (7, 2)]
 
 
 def test_a_trade_that_two_connections_told_comes_once(echo: SimpleNamespace) -> None:
@@ -69,7 +71,7 @@ def test_a_trade_that_two_connections_told_comes_once(echo: SimpleNamespace) -> 
 
 def test_what_was_set_aside_and_ignored_is_told_with_its_place(echo: SimpleNamespace) -> None:
     records = [RawRecord(RawKind.OPENED, 1, KEY, "all", 1, b"")]
-    records += [RawRecord(RawKind.FRAME, n, KEY, "all", 1, data) for n, data in enumerate([b"1", b"x", b"2"])]
+    records += [RawRecord(RawKind.MORE, n, KEY, "all", 1, data) for n, data in enumerate([b"1", b"x", b"2"])]
     _, told = retold(echo, records)
     assert [(one.number, one.set_aside, one.ignored) for one in told] == [(2, [(3, "no number", b"x")], {"open": 1})]
 

@@ -40,7 +40,7 @@ def test_frames_connections_calls_and_answers_are_kept_in_order_and_the_adapter_
     assert [(record.kind, record.source, record.connection, record.data) for record in kept] == [
         (RawKind.OPENED, "all", 4, b""),
         (RawKind.FRAME, "all", 4, b"7"),
-        (RawKind.FRAME, "all", 4, b"x"),
+        (RawKind.MORE, "all", 4, b"x"),
         (RawKind.ANSWER, "1 GET http://venue/book?n=1", 1, b"{'n': 1}"),
         (RawKind.CALL, "book", 1, b""),
         (RawKind.ANSWER, "1 GET http://venue/bars?n=30", 2, b"{'n': 30}"),
