@@ -116,7 +116,7 @@ class Account:
     ) -> None:
         self.name, self.venue = name, venue
         self.assets: dict[str, Decimal] = dict(balances)
-        self._instruments = instruments
+        self.instruments = instruments
         self._marks, self._open_orders = marks, open_orders
         self._holdings: dict[int, Holding] = {}
 
@@ -137,13 +137,13 @@ class Account:
     def holding(self, number: int) -> Holding:
         """Return the holding of an instrument, made on first sight."""
         if number not in self._holdings:
-            most = max_leverage(self._instruments[number])
+            most = max_leverage(self.instruments[number])
             self._holdings[number] = Holding(leverage=most if self.venue is Venue.DYDX else min(20, most))
         return self._holdings[number]
 
     def settle(self, number: int, side: Side, price: int, lots: int, fee: Decimal, ts: int) -> Decimal:
         """Take a fill and its fee; return the profit that it realized."""
-        instrument = self._instruments[number]
+        instrument = self.instruments[number]
         value = price * lots * unit_of(instrument)
         if self.is_spot:
             self._add(instrument.base, instrument.quantity(lots) * side)
@@ -186,19 +186,19 @@ class Account:
 
     def value(self, number: int) -> Decimal:
         """Return the signed notional of a position at the mark."""
-        return self.holding(number).lots * self._marks(number) * unit_of(self._instruments[number])
+        return self.holding(number).lots * self._marks(number) * unit_of(self.instruments[number])
 
     def unrealized(self, number: int) -> Decimal:
         """Return the profit of closing a position at the mark."""
         holding = self.holding(number)
-        return (holding.lots * self._marks(number) - holding.cost) * unit_of(self._instruments[number])
+        return (holding.lots * self._marks(number) - holding.cost) * unit_of(self.instruments[number])
 
     def maintenance(self, number: int) -> Decimal:
         """Return the maintenance margin of a position at the mark."""
         notional = abs(self.value(number))
         if not notional:
             return _ZERO
-        tier = tier_of(self._instruments[number], notional)
+        tier = tier_of(self.instruments[number], notional)
         return max(_ZERO, notional * tier.maintenance_rate - tier.amount)
 
     def margins(self, number: int, extra: Working | None = None) -> tuple[Decimal, Decimal]:
@@ -207,7 +207,7 @@ class Account:
         if extra:
             sums.buy_cost += extra.buy_cost
             sums.sell_cost += extra.sell_cost
-        unit, held = unit_of(self._instruments[number]), self.value(number)
+        unit, held = unit_of(self.instruments[number]), self.value(number)
         of_position = abs(held) / holding.leverage
         most = max(abs(held + sums.buy_cost * unit), abs(held - sums.sell_cost * unit), abs(held))
         return of_position, most / holding.leverage - of_position
@@ -219,7 +219,7 @@ class Account:
             return self.assets.get(asset, _ZERO) - self.locked(asset, extra)
         free = self.assets.get(asset, _ZERO)
         for number in sorted({*self._holdings, *extra}):
-            if self._instruments[number].quote != asset:
+            if self.instruments[number].quote != asset:
                 continue
             of_position, of_orders = self.margins(number, extra.get(number))
             holding = self.holding(number)
@@ -232,7 +232,7 @@ class Account:
     def locked(self, asset: str, extra: Mapping[int, Working] | None = None) -> Decimal:
         """Return what open spot orders hold of `asset`."""
         total = _ZERO
-        for instrument in self._instruments:
+        for instrument in self.instruments:
             if instrument.venue is not self.venue or asset not in (instrument.base, instrument.quote):
                 continue
             sums = working(self._open_orders(instrument.id))
@@ -257,7 +257,7 @@ class Account:
     @property
     def quote(self) -> str:
         """Return the asset that a margin account is kept in."""
-        return next((i.quote for i in self._instruments if i.venue is self.venue), "USDT")
+        return next((i.quote for i in self.instruments if i.venue is self.venue), "USDT")
 
     @property
     def cross_wallet(self) -> Decimal:
@@ -268,7 +268,7 @@ class Account:
 
     def position(self, number: int) -> PositionView:
         """Return the position and settings of an instrument."""
-        holding, instrument = self.holding(number), self._instruments[number]
+        holding, instrument = self.holding(number), self.instruments[number]
         of_position, of_orders = self.margins(number)
         return PositionView(
             instrument=number,
@@ -290,7 +290,7 @@ class Account:
 
     def _liquidation(self, number: int) -> Decimal:
         """Return the mark at which equity meets maintenance, the tier of today's notional holding."""
-        holding, instrument = self.holding(number), self._instruments[number]
+        holding, instrument = self.holding(number), self.instruments[number]
         if not holding.lots:
             return _ZERO
         wallet = holding.margin

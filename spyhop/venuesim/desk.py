@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-import msgspec
-
 from spyhop.model.instruments import Instrument
 from spyhop.model.tape import Kind, Side, Venue
 from spyhop.venuesim import entry, triggers, watching
@@ -132,7 +130,7 @@ class Desk:
         if not request.reduce_only:
             bid, ask = floor.touch()
             price = request.price or (ask if request.side is Side.BUY else bid) or mark
-            entry.check_margin(request, request.lots, price, account, instrument)
+            entry.check_margin(request, request.lots, price, account)
 
     def submit(self, request: OrderRequest) -> Order:
         """Take an order; see `Exchange.submit`."""
@@ -206,7 +204,7 @@ class Desk:
             raise Refused(RefusalCode.WOULD_TAKE, "a post-only order would trade at once")
         more = (lots - order.filled) * price - order.left * order.price
         if more > 0 and not request.reduce_only:
-            entry.check_margin(request, more, 1, account, instrument)
+            entry.check_margin(request, more, 1, account)
         keeps_place = price == order.price and lots <= order.lots
         order.lots, order.price, order.updated = lots, price, self.now
         self.tell_order(order, Change.AMENDED, None)
@@ -355,30 +353,24 @@ class Desk:
                 self._triggered(order)
 
     def _triggered(self, order: Order) -> None:
-        request, account = order.request, self.accounts[order.request.account]
-        held = account.lots(request.instrument)
+        request, number = order.request, order.request.instrument
+        account = self.accounts[request.account]
         order.triggered = order.updated = self.now
-        order.state = OrderState.NEW
         if request.close_position:
-            order.lots = abs(held)
-        self.tell_order(order, Change.TRIGGERED, None)
-        if self._permitted(order) == 0:
-            self._expire(order, "there is no position to reduce")
-            return
+            order.lots = abs(account.lots(number))
+        refusal = ""
         try:
-            if not (request.reduce_only or request.close_position):
-                price = order.price or self._watched_price(request)
-                order.state = OrderState.UNTRIGGERED  # it must not be counted twice
-                entry.check_margin(request, order.lots, price, account, self._instruments[request.instrument])
-                order.state = OrderState.NEW
-            if request.lasting is Lasting.POST_ONLY and order.price:
-                entry.check_market(
-                    msgspec.structs.replace(request, kind=OrderKind.LIMIT), self.floors[request.instrument]
-                )
-        except Refused as refusal:
-            self.end(order, OrderState.REJECTED, Change.REJECTED, str(refusal))
-            return
-        self._work(order)
+            entry.check_triggered(order, self._watched_price(request), account, self.floors[number])
+        except Refused as error:
+            refusal = str(error)
+        order.state = OrderState.NEW
+        self.tell_order(order, Change.TRIGGERED, None)
+        if refusal:
+            self.end(order, OrderState.REJECTED, Change.REJECTED, refusal)
+        elif self._permitted(order) == 0:
+            self._expire(order, "there is no position to reduce")
+        else:
+            self._work(order)
 
     # time
 

@@ -9,7 +9,7 @@ from spyhop.model.tape import Side, Venue
 from spyhop.venuesim.accounts import Account, Working
 from spyhop.venuesim.matching import Floor
 from spyhop.venuesim.triggers import CONDITIONAL, has_passed
-from spyhop.venuesim.words import Lasting, OrderKind, OrderRequest, RefusalCode, Refused
+from spyhop.venuesim.words import Lasting, Order, OrderKind, OrderRequest, RefusalCode, Refused
 
 MAX_ORDERS = 200
 """Open orders of one account at one instrument, conditional ones counted."""
@@ -72,9 +72,19 @@ def check_trigger(request: OrderRequest, price: int) -> None:
         raise Refused(RefusalCode.WOULD_TRIGGER, "the trigger has passed already")
 
 
-def check_margin(request: OrderRequest, lots: int, price: int, account: Account, instrument: Instrument) -> None:
+def check_triggered(order: Order, price: int, account: Account, floor: Floor) -> None:
+    """Refuse what a conditional order (still untriggered) may not do when it fires at `price` ticks."""
+    request = order.request
+    if not (request.reduce_only or request.close_position):
+        check_margin(request, order.lots, order.price or price, account)
+    is_passive = request.lasting is Lasting.POST_ONLY and order.price > 0
+    if is_passive and floor.would_take(request.side, order.price):
+        raise Refused(RefusalCode.WOULD_TAKE, "a post-only order would trade at once")
+
+
+def check_margin(request: OrderRequest, lots: int, price: int, account: Account) -> None:
     """Refuse what the account cannot pay for; what asks for no more margin than there is now always passes."""
-    extra = Working()
+    extra, instrument = Working(), account.instruments[request.instrument]
     if request.side is Side.BUY:
         extra.buy_lots, extra.buy_cost = lots, lots * price
     else:
