@@ -9,6 +9,8 @@ from spyhop.model.tape import Venue
 from spyhop.venuesim.binance.errors import BinanceError, missing
 
 _MAX_CACHED = 200_000
+_MAX_DIGITS = 28
+_MAX_MAGNITUDE = 15
 
 
 class _Column:
@@ -83,12 +85,14 @@ def decimals_of(unit: Decimal) -> int:
 
 
 def decimal(text: str, name: str) -> Decimal:
-    """Return `text` as a finite number; raise -1102 naming the parameter."""
+    """Return `text` as a number of sane size; raise -1102 naming the parameter."""
     try:
         number = Decimal(text)
     except InvalidOperation:
         raise missing(name) from None
-    if not number.is_finite():
+    if not number:
+        return Decimal(0)
+    if not number.is_finite() or len(text) > _MAX_DIGITS or not -_MAX_DIGITS <= number.adjusted() < _MAX_MAGNITUDE:
         raise missing(name)
     return number
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+import asyncio
+import hashlib
+import hmac
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from decimal import Decimal
+from functools import cache
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 import numpy as np
 import pytest
+from yarl import URL
 
 from spyhop.clock import NS_PER_MS, NS_PER_S, Clock, WallClock
 from spyhop.model.instruments import Instrument, MarginTier
@@ -47,6 +54,16 @@ def instrument(venue: Venue, symbol: str = "BTCUSDT") -> Instrument:
 
 
 def scripted_tape(venue: Venue, start: int, seconds: int) -> Events:
+    """The tape of `tape_from_zero`, begun at `start`."""
+    tape = tape_from_zero(venue, seconds).copy()
+    tape["ts_event"] += start
+    tape["ts_recv"] += start
+    tape["id"][tape["kind"] == Kind.MARK] += start
+    return tape
+
+
+@cache
+def tape_from_zero(venue: Venue, seconds: int) -> Events:
     """A snapshot of 30 levels a side, then every 100 ms a diff, a quote and a trade; a mark and a liquidation a second.
 
     The mid goes round by a few ticks, so that books, bars and prices all change; everything is a function of the step.
@@ -58,15 +75,15 @@ def scripted_tape(venue: Venue, start: int, seconds: int) -> Events:
             aux: int = 0, aux2: int = 0) -> None:  # fmt: skip
         rows.append((int(kind), side, int(venue), flags, 0, 0, ts, ts, price, qty, number, aux, aux2))
 
-    row(Kind.SNAPSHOT, start, qty=60, number=FIRST_ID)
+    row(Kind.SNAPSHOT, 0, qty=60, number=FIRST_ID)
     levels = [(Side.BUY, MID - 1 - depth, 500 + depth) for depth in range(30)]
     levels += [(Side.SELL, MID + 1 + depth, 500 + depth) for depth in range(30)]
     for place, (side, price, qty) in enumerate(levels):
         last = int(Flag.LAST) if place == len(levels) - 1 else 0
-        row(Kind.LEVEL, start, side, int(Flag.FROM_SNAPSHOT) | last, price, qty, FIRST_ID, FIRST_ID, -1)
+        row(Kind.LEVEL, 0, side, int(Flag.FROM_SNAPSHOT) | last, price, qty, FIRST_ID, FIRST_ID, -1)
     before = FIRST_ID
     for step in range(1, seconds * 10):
-        ts, number = start + step * STEP_NS, FIRST_ID + 10 * step
+        ts, number = step * STEP_NS, FIRST_ID + 10 * step
         first = before + 1 if is_spot else before + 3
         previous = -1 if is_spot else before
         qty = 400 + step % 100
@@ -77,7 +94,7 @@ def scripted_tape(venue: Venue, start: int, seconds: int) -> Events:
         row(Kind.TRADE, ts, side, 0, MID + int(side), 1 + step % 7, 7_967_419_000 + step)
         if step % 10 == 0 and not is_spot:
             mark = MID * 10_000_000
-            row(Kind.MARK, ts, 0, 0, MID, 0, start + 3_600 * NS_PER_S, mark, mark)
+            row(Kind.MARK, ts, 0, 0, MID, 0, 3_600 * NS_PER_S, mark, mark)
             row(Kind.OPEN_INTEREST, ts, 0, 0, 0, 5_000_000 + step)
             row(Kind.LIQUIDATION, ts, Side.SELL, 0, MID - 1, 14, 0, MID - 1)
         before = number
@@ -111,11 +128,41 @@ class Bench:
     def __init__(self, running: Running, usdm: UsdmFront, spot: SpotFront, http: aiohttp.ClientSession) -> None:
         self.running, self.usdm, self.spot, self.http = running, usdm, spot, http
         self.floor, self.endpoints = running.floor, running.endpoints
+        self.key, self.other_key = KEY, OTHER
 
     async def get(self, path: str, **params: Any) -> Any:
         base = self.endpoints.binance_spot.rest if path.startswith("/api") else self.endpoints.binance_usdm.rest
         async with self.http.get(base + path, params=params) as reply:
             return await reply.json()
+
+    async def call(
+        self, method: str, path: str, key: ApiKey = KEY, **params: Any
+    ) -> tuple[int, Any, Mapping[str, str]]:
+        """Send a signed request and return status, body and headers; futures parameters travel in the query."""
+        base = self.endpoints.binance_spot.rest if path.startswith("/api") else self.endpoints.binance_usdm.rest
+        query = urlencode({**params, "timestamp": params.get("timestamp", self.floor.clock.now_ns() // NS_PER_MS)})
+        signature = hmac.new(key.secret.encode(), query.encode(), hashlib.sha256).hexdigest()
+        url = URL(f"{base}{path}?{query}&signature={signature}", encoded=True)
+        async with self.http.request(method, url, headers={"X-MBX-APIKEY": key.key}) as reply:
+            return reply.status, await reply.json(), reply.headers
+
+    async def place(self, **params: Any) -> Any:
+        """Place an order on the futures market and return the body; GTC unless told otherwise."""
+        usual = {"symbol": "BTCUSDT", "newOrderRespType": "RESULT"}
+        if params.get("type") == "LIMIT":
+            usual["timeInForce"] = "GTC"
+        return (await self.call("POST", "/fapi/v1/order", **{**usual, **params}))[1]
+
+    async def told(self, socket: Any, wanted: Callable[[Any], bool], within_s: float = 5.0) -> list[Any]:
+        """Return what a socket says up to the first message that is `wanted`."""
+        heard: list[Any] = []
+        async with asyncio.timeout(within_s):
+            while True:
+                message = await socket.receive()
+                assert message.type is aiohttp.WSMsgType.TEXT, message
+                heard.append(json.loads(message.data))
+                if wanted(heard[-1]):
+                    return heard
 
     def ws(self, path: str, *, is_spot: bool = False) -> Any:
         base = self.endpoints.binance_spot.ws if is_spot else self.endpoints.binance_usdm.ws
