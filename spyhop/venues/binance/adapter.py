@@ -30,10 +30,11 @@ SNAPSHOT_LEVELS = 1_000
 _MAX_SYNC_PAGES = 20
 _ANSWER_NS = 10 * NS_PER_S  # a snapshot that was asked for and has not come by then is asked for again
 _FIRST_PAUSE_NS, _LONGEST_PAUSE_NS = NS_PER_S // 4, 30 * NS_PER_S
-_WORD, _TS_RECV, _LAST_ID, _FIRST_ID, _PREVIOUS_ID = 0, 2, 5, 6, 7  # columns of a row as eight words
+_WORD, _IDS = 0, (5, 6, 7)  # columns of a row as eight words
 _DIFF_MASK = 0xFF | (int(Flag.LAST | Flag.FROM_SNAPSHOT) << 24)
 _DIFF_END = int(Kind.LEVEL) | (int(Flag.LAST) << 24)
 _TRADE, _LEVEL, _BAR, _FUNDING = int(Kind.TRADE), int(Kind.LEVEL), int(Kind.BAR_OPEN), int(Kind.FUNDING)
+_ONLY_LEVELS = frozenset((_LEVEL,))
 _INTERVAL_OF = {seconds % 86_400: name for name, seconds in INTERVALS_S.items()}  # a day is 0 on the tape
 
 
@@ -83,8 +84,14 @@ class BinanceAdapter:
         read = self._decoders[socket].read(frames)
         events, kinds = read.events, read.kinds
         wants: list[Want] = []
-        if _LEVEL in kinds and self._follow_book(events):
-            wants.append(Want.BOOK)
+        if _LEVEL in kinds:
+            if len(frames) == 1 and kinds == _ONLY_LEVELS:
+                last, first, previous = events[-1].item()[-3:]  # id, aux, aux2
+                self._sync.on_frame(DepthFrame(last, first, previous, len(events)))
+            else:
+                self._follow_book(events)
+            if self._sync.needs_snapshot and self._may_ask(frames[-1].ts_recv):
+                wants.append(Want.BOOK)
         if _TRADE in kinds:
             self._last_trades = events
         if _FUNDING in kinds and self._interval_ns != FUNDING_INTERVAL_NS:
@@ -202,19 +209,18 @@ class BinanceAdapter:
         bars = (self._stream(f"kline_{_INTERVAL_OF[s]}") for s in sorted(seconds) if s in _INTERVAL_OF)
         return (*heard, *bars)
 
-    def _follow_book(self, events: Events) -> bool:
-        """Take the diffs among `events`; return whether a snapshot is to be fetched now."""
+    def _follow_book(self, events: Events) -> None:
+        """Take the diffs among `events`."""
         words = events.view(np.int64).reshape(len(events), -1)
         ends = np.flatnonzero((words[:, _WORD] & _DIFF_MASK) == _DIFF_END)
-        if not len(ends):
-            return False
         begin = 0
-        ids = words[ends][:, (_LAST_ID, _FIRST_ID, _PREVIOUS_ID)].tolist()
+        ids = words[ends][:, _IDS].tolist()
         for end, (last, first, previous) in zip(ends.tolist(), ids, strict=True):
             self._sync.on_frame(DepthFrame(last, first, previous, end + 1 - begin))
             begin = end + 1
-        now = int(words[-1, _TS_RECV])
-        if not self._sync.needs_snapshot or now < self._ask_at:
+
+    def _may_ask(self, now: int) -> bool:
+        if now < self._ask_at:
             return False
         self._ts_asked, self._ask_at = now, now + _ANSWER_NS
         return True

@@ -93,11 +93,12 @@ class FrameDecoder:
     def read(self, frames: Sequence[Frame]) -> Read:
         """Return the rows of `frames` in their order; never raises for what a frame holds."""
         text = b"".join([b"%d %b\n" % frame for frame in frames])
-        if text.isascii() and text.count(b"\n") == len(frames):
-            if self._run(text) == lines.FINISHED and self._num_aside == 0:
+        if text.isascii():
+            if self._run(text) == lines.FINISHED and self._num_aside == 0 and self._line == len(frames):
                 events, kinds = self._taken()
                 return Read(events, kinds)
-            return self._rest(text, frames, {})
+            if text.count(b"\n") == len(frames):
+                return self._rest(text, frames, {})
         clean, broken = _one_line_each(frames)
         text = b"".join(clean)
         self._run(text)
