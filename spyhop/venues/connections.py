@@ -105,7 +105,8 @@ class Connections:
         except VenueError as error:
             link.end(error)
         self._intake.status(Status.CONNECTED, qty=link.number)
-        self._intake.tell(SocketOpened(self._intake.now(), plan.name))
+        if not any(stream.first_s for stream in plan.streams):
+            self._intake.tell(SocketOpened(self._intake.now(), plan.name))
         return link
 
     async def _read(self, link: Link) -> None:
@@ -122,9 +123,13 @@ class Connections:
     def _take(self, link: Link, frames: Sequence[Frame]) -> None:
         if not frames:
             return
+        plan = link.plan.name
         if self._tap is not None:
-            self._tap(link.number, link.plan.name, frames)
-        decoded = self._adapter.decode(link.plan.name, link.number, frames)
+            self._tap(link.number, plan, frames)
+        decoded = self._adapter.decode(plan, link.number, frames)
+        # a venue that takes a subscription and then says nothing is not up
+        if decoded.heard and plan in self._intake.manager.down:
+            self._intake.tell(SocketOpened(frames[-1].ts_recv, plan))
         self._intake.on_frames(link, frames, decoded)
         if link.is_after_loss and decoded.heard:
             link.is_after_loss = False
@@ -144,7 +149,7 @@ class Connections:
             log.warning("%s: no replacement: %s", plan.name, error)
             old.put_off(intake.now() + round(backoff.next_s() * NS_PER_S))
             return old
-        until = intake.now() + round(self._params.first_message_seconds * NS_PER_S)
+        until = intake.now() + round(max(stream.first_s for stream in plan.streams) * NS_PER_S)
         while fresh.missing and not (fresh.is_ended or old.is_ended) and intake.now() < until:
             await self._clock.sleep(_STEP_S)
         alive = old.heard.difference(old.overdue(intake.now()))
@@ -155,7 +160,6 @@ class Connections:
         if old.is_ended:
             self._lose(old)
             fresh.is_after_loss = True
-            intake.tell(SocketOpened(intake.now(), plan.name))
         else:
             self._retire(old)
             backoff.reset()

@@ -19,7 +19,7 @@ class Backoff:
 
     def __init__(self, params: FeedParams, generator: np.random.Generator) -> None:
         self._min, self._max, self._generator = params.ws_backoff_min, params.ws_backoff_max, generator
-        self.reset()
+        self._next = min(2.0 * self._min, self._max)
 
     def next_s(self) -> float:
         """Return how many seconds to wait now."""
