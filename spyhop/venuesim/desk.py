@@ -130,7 +130,7 @@ class Desk:
         if not request.reduce_only:
             bid, ask = floor.touch()
             price = request.price or (ask if request.side is Side.BUY else bid) or mark
-            entry.check_margin(request, request.lots, price, account)
+            entry.check_margin(request, request.lots, request.lots * price, account)
 
     def submit(self, request: OrderRequest) -> Order:
         """Take an order; see `Exchange.submit`."""
@@ -202,9 +202,9 @@ class Desk:
         floor = self.floors[number]
         if price != order.price and request.lasting is Lasting.POST_ONLY and floor.would_take(request.side, price):
             raise Refused(RefusalCode.WOULD_TAKE, "a post-only order would trade at once")
-        more = (lots - order.filled) * price - order.left * order.price
-        if more > 0 and not request.reduce_only:
-            entry.check_margin(request, more, 1, account)
+        left = lots - order.filled
+        if not request.reduce_only:
+            entry.check_margin(request, left - order.left, left * price - order.left * order.price, account)
         keeps_place = price == order.price and lots <= order.lots
         order.lots, order.price, order.updated = lots, price, self.now
         self.tell_order(order, Change.AMENDED, None)

@@ -76,19 +76,22 @@ def check_triggered(order: Order, price: int, account: Account, floor: Floor) ->
     """Refuse what a conditional order (still untriggered) may not do when it fires at `price` ticks."""
     request = order.request
     if not (request.reduce_only or request.close_position):
-        check_margin(request, order.lots, order.price or price, account)
+        check_margin(request, order.lots, order.lots * (order.price or price), account)
     is_passive = request.lasting is Lasting.POST_ONLY and order.price > 0
     if is_passive and floor.would_take(request.side, order.price):
         raise Refused(RefusalCode.WOULD_TAKE, "a post-only order would trade at once")
 
 
-def check_margin(request: OrderRequest, lots: int, price: int, account: Account) -> None:
-    """Refuse what the account cannot pay for; what asks for no more margin than there is now always passes."""
-    extra, instrument = Working(), account.instruments[request.instrument]
+def check_margin(request: OrderRequest, lots: int, cost: int, account: Account) -> None:
+    """Refuse what the account cannot pay for: `lots` more in the book, `cost` more of lots x ticks.
+
+    What asks for no more margin than there is now always passes.
+    """
+    instrument = account.instruments[request.instrument]
     if request.side is Side.BUY:
-        extra.buy_lots, extra.buy_cost = lots, lots * price
+        extra = Working(buy_lots=lots, buy_cost=cost)
     else:
-        extra.sell_lots, extra.sell_cost = lots, lots * price
+        extra = Working(sell_lots=lots, sell_cost=cost)
     asset = instrument.base if account.is_spot and request.side is Side.SELL else instrument.quote
     before, after = account.available(asset), account.available(asset, {instrument.id: extra})
     if after < 0 and after < before:
