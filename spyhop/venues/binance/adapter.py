@@ -51,9 +51,7 @@ class BinanceAdapter:
         self._is_usdm = instrument.venue is Venue.BINANCE_USDM
         self._depth = {"diff": "depth@100ms", "none": ""}.get(params.depth, f"{params.depth}@100ms")
         self._plans = self._planned()
-        self._decoders = {
-            plan.name: live.FrameDecoder(instrument, prefers_trades=params.trades == "trade") for plan in self._plans
-        }
+        self._decoder = live.FrameDecoder(instrument, prefers_trades=params.trades == "trade")
         self._names = self._names_of_kinds()
         self._heard: dict[frozenset[int], tuple[str, ...]] = {}
         self._open: dict[int, str] = {}
@@ -81,7 +79,7 @@ class BinanceAdapter:
 
     def decode(self, socket: str, connection: int, frames: Sequence[Frame]) -> Decoded:
         """Turn frames into rows; ask for a snapshot of the book when diffs have come that none fits."""
-        read = self._decoders[socket].read(frames)
+        read = self._decoder.read(frames)
         events, kinds = read.events, read.kinds
         wants: list[Want] = []
         if _LEVEL in kinds:

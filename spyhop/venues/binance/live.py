@@ -32,7 +32,7 @@ ANSWER = "answer to a request"
 EMPTY_ARRAY = "array of nothing"
 SHUTDOWN = "the server is about to close"
 
-_OUT_ROWS = 1 << 14
+_OUT_ROWS = 1 << 15
 _WORDS = EVENT.itemsize // 8
 _ASIDE_ROWS = 1 << 8
 _UNUSED = frozenset(
@@ -109,10 +109,13 @@ class FrameDecoder:
         pieces: list[Events] = []
         places: list[Ints] = []
         asides: list[tuple[int, int]] = []
+        kinds: frozenset[int] = frozenset()
         while True:
             num_rows = self._num_rows
             places.append(self._positions[:num_rows] // MAX_ROWS_PER_LINE)
-            pieces.append(self._taken()[0])
+            piece, of_piece = self._taken()
+            pieces.append(piece)
+            kinds |= of_piece
             asides += self._aside[: self._num_aside, :2].tolist()
             at, line, why = self._at, self._line, self._why
             if why == lines.FINISHED:
@@ -130,12 +133,13 @@ class FrameDecoder:
             pieces.append(read.events)
             places.append(np.full(len(read.events), index, np.int64))
             set_aside += read.set_aside
+            kinds |= read.kinds
             ignored += read.ignored
         events = np.frombuffer(bytearray().join(piece.data for piece in pieces), EVENT)
         if asides:
             order = np.argsort(np.concatenate(places), kind="stable")
             events = events.view(np.int64).reshape(-1, _WORDS)[order].view(EVENT).reshape(-1)
-        return Read(events, frozenset(events["kind"].tolist()), tuple(set_aside), tuple(ignored))
+        return Read(events, kinds, tuple(set_aside), tuple(ignored))
 
     def _by_hand(self, frame: Frame, reason: int, broken: str) -> Read:
         if reason == _OF_ANOTHER:
