@@ -31,16 +31,16 @@ _Levels = dict[int, int]
 
 
 class Channels:
-    """Writes updates for every channel of one venue."""
+    """Writes updates for every channel of one venue, which starts at the block of `height`."""
 
-    def __init__(self, floor: Floor, bodies: Bodies, books: Books, snapshots: Snapshots) -> None:
+    def __init__(self, floor: Floor, bodies: Bodies, books: Books, snapshots: Snapshots, height: int) -> None:
         self._floor, self._bodies, self._books, self._snapshots = floor, bodies, books, snapshots
         self._pairs = {pair.instrument.id: pair for pair in bodies.pairs.values()}
         self._levels: dict[int, dict[Side, _Levels]] = {number: {Side.BUY: {}, Side.SELL: {}} for number in self._pairs}
         self._marked: set[str] = set()
         self._traded: set[str] = set()
         self._candles: dict[str, tuple[int, int]] = {}
-        self._height = 0
+        self._height = height
 
     def on_market(self, socket: IndexerSocket, instrument: int, events: Events) -> None:
         """Tell rows of the tape of one instrument."""

@@ -40,7 +40,7 @@ class DydxFront:
         self.wallets = Wallets()
         self.node = Node(floor.exchange, {pair.clob_pair_id: pair for pair in pairs}, self.wallets, self.books)
         snapshots = Snapshots(floor, self._bodies, self.label)
-        self._channels = Channels(floor, self._bodies, self.books, snapshots)
+        self._channels = Channels(floor, self._bodies, self.books, snapshots, self.node.height)
         self._socket = IndexerSocket(floor, self._bodies, self._channels.snapshot)
         self._rest = IndexerRest(floor, self._bodies, self.books, snapshots, lambda: self.node.height)
         self._node_routes = NodeRoutes(floor, self.node, self.wallets)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -19,40 +18,27 @@ PUBLIC = KEY.public_key.format(compressed=True)
 ORDER_OF_CURVE = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 
-def by_others(account_number: int, sequence: int = 0) -> bytes:
+Protos = Callable[..., dict[str, Any]]
+
+
+def by_others(protos: Protos, account_number: int, sequence: int = 0) -> bytes:
     """A transaction made with the public protobuf package alone."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        tx_pb2 = pytest.importorskip("v4_proto.cosmos.tx.v1beta1.tx_pb2")
-        clob_pb2 = pytest.importorskip("v4_proto.dydxprotocol.clob.tx_pb2")
-        order_pb2 = pytest.importorskip("v4_proto.dydxprotocol.clob.order_pb2")
-        keys_pb2 = pytest.importorskip("v4_proto.cosmos.crypto.secp256k1.keys_pb2")
-        sub_pb2 = pytest.importorskip("v4_proto.dydxprotocol.subaccounts.subaccount_pb2")
-        any_pb2 = pytest.importorskip("google.protobuf.any_pb2")
-    owner = sub_pb2.SubaccountId(owner=address_of(PUBLIC), number=0)
-    order = order_pb2.Order(
-        order_id=order_pb2.OrderId(subaccount_id=owner, client_id=7, order_flags=0, clob_pair_id=0),
-        side=1,
-        quantums=10_000_000,
-        subticks=6_400_000_000,
-        good_til_block=120,
+    order = {
+        "orderId": {"subaccountId": {"owner": address_of(PUBLIC)}, "clientId": 7},
+        "side": 1,
+        "quantums": 10_000_000,
+        "subticks": 6_400_000_000,
+        "goodTilBlock": 120,
+    }
+    answer = protos(
+        op="order", secret="11" * 32, chain_id=CHAIN, account_number=account_number, sequence=sequence, order=order
     )
-    message = any_pb2.Any(
-        type_url="/dydxprotocol.clob.MsgPlaceOrder", value=clob_pb2.MsgPlaceOrder(order=order).SerializeToString()
-    )
-    key = any_pb2.Any(type_url="/cosmos.crypto.secp256k1.PubKey", value=keys_pb2.PubKey(key=PUBLIC).SerializeToString())
-    body = tx_pb2.TxBody(messages=[message]).SerializeToString()
-    mode = tx_pb2.ModeInfo(single=tx_pb2.ModeInfo.Single(mode=1))
-    signer = tx_pb2.SignerInfo(public_key=key, mode_info=mode, sequence=sequence)
-    auth = tx_pb2.AuthInfo(signer_infos=[signer], fee=tx_pb2.Fee(gas_limit=1_000_000)).SerializeToString()
-    document = tx_pb2.SignDoc(body_bytes=body, auth_info_bytes=auth, chain_id=CHAIN, account_number=account_number)
-    signature = KEY.sign_recoverable(document.SerializeToString())[:64]
-    return bytes(tx_pb2.TxRaw(body_bytes=body, auth_info_bytes=auth, signatures=[signature]).SerializeToString())
+    return bytes.fromhex(answer["hex"])
 
 
 @pytest.mark.oracle
-def test_a_transaction_of_the_public_package_is_read_and_its_signature_holds() -> None:
-    raw = by_others(account_number=42, sequence=3)
+def test_a_transaction_of_the_public_package_is_read_and_its_signature_holds(dydx_protos: Protos) -> None:
+    raw = by_others(dydx_protos, account_number=42, sequence=3)
     tx = parse(raw)
     assert tx.hash == hashlib.sha256(raw).hexdigest().upper()
     assert tx.signer == address_of(PUBLIC)
@@ -67,21 +53,21 @@ def test_a_transaction_of_the_public_package_is_read_and_its_signature_holds() -
 
 @pytest.mark.oracle
 @pytest.mark.parametrize(("chain", "number"), [(CHAIN, 41), ("dydx-testnet-4", 42)])
-def test_a_signature_holds_for_one_chain_and_account(chain: str, number: int) -> None:
-    assert not is_signed(parse(by_others(account_number=42)), chain, number)
+def test_a_signature_holds_for_one_chain_and_account(dydx_protos: Protos, chain: str, number: int) -> None:
+    assert not is_signed(parse(by_others(dydx_protos, account_number=42)), chain, number)
 
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("place", [0, 31, 32, 63])
-def test_a_changed_signature_does_not_hold(place: int) -> None:
-    raw = bytearray(by_others(account_number=42))
+def test_a_changed_signature_does_not_hold(dydx_protos: Protos, place: int) -> None:
+    raw = bytearray(by_others(dydx_protos, account_number=42))
     raw[len(raw) - 64 + place] ^= 1
     assert not is_signed(parse(bytes(raw)), CHAIN, 42)
 
 
 @pytest.mark.oracle
-def test_the_other_root_of_a_signature_does_not_hold() -> None:
-    raw = by_others(account_number=42)
+def test_the_other_root_of_a_signature_does_not_hold(dydx_protos: Protos) -> None:
+    raw = by_others(dydx_protos, account_number=42)
     upper = ORDER_OF_CURVE - int.from_bytes(raw[-32:], "big")
     assert not is_signed(parse(raw[:-32] + upper.to_bytes(32, "big")), CHAIN, 42)
 
