@@ -25,7 +25,8 @@ class MarketRest:
         self.floor, self.label, self._prefix, self._is_spot = floor, label, prefix, is_spot
         self.frames = frames
         self._numbers = {told.grid.instrument.symbol: number for number, told in frames.items()}
-        self._aged: dict[int, tuple[int, bytes]] = {}
+        self._aged: dict[int, tuple[bytes, bytes]] = {}
+        self._kept_at = 0
 
     def number(self, call: Call) -> int:
         """Return the instrument of `symbol`; raise -1102 or -1121."""
@@ -74,16 +75,14 @@ class MarketRest:
         return endpoints
 
     def keep_old_books(self) -> None:
-        """Keep a snapshot of every book now and then; runs with every publication."""
-        now = self.floor.exchange.now
-        if FaultKind.OLD_SNAPSHOT not in self.floor.faults.kinds and self._aged:
-            oldest = min(ts for ts, _ in self._aged.values())
-            if now - oldest < AGED_NS:
-                return
-        elif self._aged:
+        """Keep a snapshot of every book once a minute, and the one before it; runs with every publication."""
+        now, wanted = self.floor.exchange.now, FaultKind.OLD_SNAPSHOT in self.floor.faults.kinds
+        if self._aged and (wanted or now - self._kept_at < AGED_NS):
             return
+        self._kept_at = now
         for number in self.frames:
-            self._aged[number] = (now, self._book(number, 1_000, now // NS_PER_MS))
+            book = self._book(number, 1_000, now // NS_PER_MS)
+            self._aged[number] = (self._aged.get(number, (b"", book))[1], book)
 
     def exchange_info(self, call: Call) -> object:
         """Return exchangeInfo."""
@@ -99,7 +98,8 @@ class MarketRest:
         if number in self._aged and self.floor.faults.hit(
             FaultKind.OLD_SNAPSHOT, self.label, call.path, call.need("symbol")
         ):
-            return self._aged[number][1]
+            before, newest = self._aged[number]
+            return before or newest
         return self._book(number, limit, call.now_ms)
 
     def trades(self, call: Call) -> object:

@@ -42,6 +42,10 @@ class SpotUser:
         """Return the exchange's account of a key."""
         return self._prefix + key.account
 
+    @property
+    def num_subscriptions(self) -> int:
+        return sum(len(subscriptions) for subscriptions in self._members.values())
+
     def leave(self, connection: Connection) -> None:
         """Forget a socket."""
         self._members.pop(connection, None)
