@@ -194,7 +194,7 @@ class LiveFeed:
             pass
         except BaseException as error:
             # raised again where the feed is read
-            self._failure = _only(error)
+            self._failure = _first(error)
             log.exception("feed %s ended", self.instrument.key)
         finally:
             has_begun.set()
@@ -252,7 +252,8 @@ class LiveFeed:
         self._queue.put(tape.event(kind, ts, venue=instrument.venue, instrument=instrument.id, **columns))
 
 
-def _only(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+# the log has all of them
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

@@ -13,7 +13,7 @@ from itertools import count
 
 import msgspec
 
-from spyhop.clock import NS_PER_MINUTE, NS_PER_S
+from spyhop.clock import NS_PER_MINUTE, NS_PER_S, Clock
 from spyhop.errors import ConnectFailed, ConnectionLost, VenueError, VenueUnavailable
 from spyhop.model import tape
 from spyhop.model.instruments import Instrument
@@ -115,7 +115,7 @@ class ScriptedVenue:
     (by plan) say nothing; `lag_ns` is the age of what WebSocket tells.
     """
 
-    def __init__(self, clock: VirtualClock, instrument: Instrument, params: FeedParams, life_s: float = 0.0) -> None:
+    def __init__(self, clock: Clock, instrument: Instrument, params: FeedParams, life_s: float = 0.0) -> None:
         self.clock, self.instrument, self._params, self._life_s = clock, instrument, params, life_s
         self.can_dial = self.can_ask = True
         self.muted: set[str] = set()
@@ -130,6 +130,7 @@ class ScriptedVenue:
         self.book_id = 1_000
         self.levels: dict[int, int] = {}
         self._said: list[Said] = []
+        self._minute = clock.now_ns() // NS_PER_MINUTE * NS_PER_MINUTE
         self._chain = 0  # the newest frame that continues a snapshot
 
     async def live(self) -> None:
@@ -142,9 +143,10 @@ class ScriptedVenue:
         """Make one trade, quote and book frame, and the bar if a minute has ended."""
         now, number = self.clock.now_ns(), len(self.trades) + 1
         price = 10_000 + number % 7
-        if now // NS_PER_MINUTE > (now - NS_PER_S // 2) // NS_PER_MINUTE:
-            self.bars.append(self._bar(now - now % NS_PER_MINUTE - NS_PER_MINUTE, now))
+        while self._minute + NS_PER_MINUTE <= now:
+            self.bars.append(self._bar(self._minute, now))
             self.say("bar", self.bars[-1])
+            self._minute += NS_PER_MINUTE
         self.trades.append(self._row(Kind.TRADE, now, id=number, price=price, qty=1 + number % 3, side=Side.BUY))
         self.say("trade", self.trades[-1])
         before, self.book_id = self.book_id, self.book_id + 10
