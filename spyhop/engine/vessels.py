@@ -187,17 +187,21 @@ class FeedVessel(Vessel):
     Rows leave at once. The tape, and promises about rows that are not there, leave every `send_every_ns` of event time
     and with every row that can lead to an intent: a live feed has hundreds of small batches a second, and a parcel
     costs what it costs whatever it carries. What is in a parcel depends on event time alone, so a feed that was killed
-    makes the same parcels again.
+    makes the same parcels again. One that is told to drain while it still makes again what it had made before, up to
+    `num_kept` events, drains after that: neighbours may know of them.
     """
 
-    def __init__(self, node: FeedNode, keep: Callable[[FeedOutput], None], send_every_ns: int = 0) -> None:
+    def __init__(
+        self, node: FeedNode, keep: Callable[[FeedOutput], None], send_every_ns: int = 0, num_kept: int = 0
+    ) -> None:
         super().__init__(node, [], ["rows", "tape"])
         self.node = node
-        self._keep, self._every = keep, send_every_ns
+        self._keep, self._every, self._num_kept = keep, send_every_ns, num_kept
 
     def produce(self, *, drain: bool = False) -> FeedOutput:
         """Make the next step, or end the tape here; the events are kept before anything is offered."""
-        output = self.node.finish() if drain else self.node.step()
+        is_done = drain and self.node.num_events >= self._num_kept
+        output = self.node.finish() if is_done else self.node.step()
         self._keep(output)
         if len(output.events):
             self._held.append(output.events.tobytes())

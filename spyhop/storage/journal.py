@@ -20,7 +20,7 @@ import numpy as np
 from spyhop.errors import JournalDamaged, MissingInput, StateError, StorageFailed
 from spyhop.model.control import Session
 from spyhop.model.entries import Entry
-from spyhop.model.tape import EVENT, Events
+from spyhop.model.tape import EVENT, Events, Kind, Status
 from spyhop.storage.files import replace_durably
 from spyhop.storage.frames import FrameReader, FrameWriter, make_folder
 
@@ -164,9 +164,19 @@ class SessionTapes:
 
     def append(self, feed: str, events: Events, at: int | None = None) -> None:
         """Take events of a feed; durable after the next `flush`. For `at` see TapeWriter."""
+        self._writer(feed).append(events, at)
+
+    def _writer(self, feed: str) -> TapeWriter:
         if feed not in self._writers:
             self._writers[feed] = TapeWriter(self._folder, feed)
-        self._writers[feed].append(events, at)
+        return self._writers[feed]
+
+    def num_before_end(self, feed: str) -> int:
+        """Return how many events of a feed are kept, the SESSION_END that closes it not counted."""
+        count = self._writer(feed).num_events
+        last = next(read_tape(self._folder, feed, count - 1), None) if count else None
+        is_ended = last is not None and last[-1]["kind"] == Kind.STATUS and last[-1]["aux"] == Status.SESSION_END
+        return count - 1 if is_ended else count
 
     def flush(self) -> None:
         """Make everything appended durable."""

@@ -104,7 +104,7 @@ def feed_vessel(plan: SessionPlan, name: str) -> FeedVessel:
             tapes.flush()
             unflushed = 0
 
-    return FeedVessel(node, keep, SLICE_NS if node.is_open else 0)
+    return FeedVessel(node, keep, SLICE_NS if node.is_open else 0, tapes.num_before_end(name))
 
 
 def decision_vessel(plan: SessionPlan) -> DecisionVessel:

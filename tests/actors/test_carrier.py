@@ -75,6 +75,10 @@ class Ticking:
         self.made, self.num = 0, num
         self.is_finished = False
 
+    @property
+    def num_events(self) -> int:
+        return self.made
+
     def call_on_arrival(self, callback: Callable[[], None]) -> None: ...
 
     def step(self) -> FeedOutput:

@@ -285,3 +285,14 @@ def test_a_merging_feed_that_was_killed_makes_the_same_parcels_again(make: Any, 
         pass
     for edge in ("rows", "tape"):
         assert offered(second, edge) == offered(whole, edge)
+
+
+def test_a_feed_told_to_drain_first_makes_again_what_its_tape_holds(make: Any) -> None:
+    batches = small_batches(make, 20)
+    made: list[FeedOutput] = []
+    vessel = FeedVessel(make.feed_node("a", 0, ArrayFeed(batches)), made.append, num_kept=7)
+    while not vessel.produce(drain=True).is_finished:
+        pass
+    events = np.concatenate([output.events for output in made])
+    assert len(events) == 8
+    assert events[:7].tobytes() == np.concatenate(batches[:7]).tobytes()

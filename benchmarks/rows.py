@@ -1,0 +1,136 @@
+"""Frame received to row at the ensemble, through sockets, a FeedActor and Ray, on this machine.
+
+The venue simulator runs at real time in a process of its own. A row of the detectors is due at each whole second and
+is made by the first frame received after it; the time is counted from the receipt of that frame to the arrival of the
+row at the EnsembleActor (one machine, one clock). Rows that a timer made, because no frame came, are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import tempfile
+import threading
+import time
+from typing import Any
+
+import msgspec
+import numpy as np
+import ray
+
+from benchmarks.output import say
+from cluster.launch import NAMESPACE, conduct, local_ray
+from cluster.origins import simulator
+from spyhop.clock import NS_PER_S, WallClock
+from spyhop.config.loading import Sources, load
+from spyhop.engine.vessels import Messages
+from spyhop.model.rows import ROW
+from spyhop.model.tape import Kind, joined
+from spyhop.storage.journal import read_tape
+from spyhop.wiring import kernels
+from spyhop.wiring.plan import RunRequest, SessionPlan, plan_session
+
+SYMBOLS = (
+    "BTC",
+    "ETH",
+    "BNB",
+    "SOL",
+    "XRP",
+    "DOGE",
+    "ADA",
+    "LTC",
+    "DOT",
+    "LINK",
+    "AVAX",
+    "TRX",
+    "ATOM",
+    "NEAR",
+    "APT",
+    "UNI",
+)
+SECONDS = 40.0
+SETTLED_S = 5.0
+"""The first seconds hold snapshots, the state sync and the start of Ray's workers."""
+
+Trace = list[tuple[str, int, bytes]]
+
+
+def main() -> None:
+    """Print one JSON object a line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="how long each run takes")
+    parser.add_argument("--symbols", type=int, nargs="*", default=[1, 4, 16], help="how many symbols, run by run")
+    wanted = parser.parse_args()
+    kernels.prepare()
+    for count in wanted.symbols:
+        measure([f"{base}USDT" for base in SYMBOLS[:count]], wanted.seconds)
+
+
+def measure(symbols: list[str], seconds: float) -> None:
+    """Run one session over the simulator's sockets and say how long rows took."""
+    names = ",".join(symbols)
+    with (
+        tempfile.TemporaryDirectory() as runs,
+        simulator(["--symbols", names]) as endpoints,
+        local_ray(dashboard=False, num_cpus=4),
+    ):
+        overrides = [("benchmark", "session.runs", runs), ("benchmark", "session.hours", str(seconds / 3_600))]
+        overrides += [("benchmark", "session.symbols", names)]
+        in_force, _ = load(Sources(environment={}, overrides=overrides))
+        plan = plan_session(in_force.settings, RunRequest(runner="ray", endpoints=endpoints), WallClock())
+        trace, frames = run(plan)
+        taken = latencies(plan, trace)
+    on = f"{len(symbols)} symbols, {frames / seconds / len(symbols):.0f} frames/s each, {len(taken)} rows"
+    for percent in (50, 99, 99.9):
+        say(f"frame_to_row_p{percent:g}", float(np.percentile(taken, percent)) / 1e6, "ms", on=on)
+
+
+def run(plan: SessionPlan) -> tuple[Trace, float]:
+    """Run a session; return what passed the ensemble and how many frames the feeds received."""
+    trace: Trace = []
+    seen: dict[str, float] = {}
+    is_traced, is_over = threading.Event(), threading.Event()
+
+    def collect() -> None:
+        ensemble = ray.get_actor("ensemble", namespace=NAMESPACE)
+        feeds = [ray.get_actor(f"feed:{name}", namespace=NAMESPACE) for name in plan.feed_names]
+        ray.get(ensemble.set_traced.remote(is_traced=True))
+        while not is_over.is_set():
+            with contextlib.suppress(ray.exceptions.RayActorError):
+                for health in ray.get([feed.health.remote() for feed in feeds]):
+                    seen[health.name] = health.statistics.get("frames", 0.0)
+                trace[:] = ray.get(ensemble.trace.remote())
+            time.sleep(2.0)
+
+    collector = threading.Thread(target=collect, daemon=True)
+
+    def on_progress(progress: Any) -> None:
+        if progress.num_events and not is_traced.is_set():
+            is_traced.set()
+            collector.start()
+        if progress.num_finished == progress.num_feeds:
+            is_over.set()
+
+    conduct(plan, on_progress, WallClock())
+    return trace, sum(seen.values())
+
+
+def latencies(plan: SessionPlan, trace: Trace) -> np.ndarray[Any, Any]:
+    """Return nanoseconds from the frame that made a row to the row's arrival at the ensemble."""
+    wall_minus_monotonic = time.time_ns() - time.monotonic_ns()
+    taken: list[int] = []
+    for name in plan.feed_names:
+        events = joined(list(read_tape(plan.folder, name)))
+        begin = int(events["ts_recv"][0]) + int(SETTLED_S * NS_PER_S)
+        for edge, at, data in trace:
+            if edge != f"rows:{name}":
+                continue
+            for row in np.frombuffer(msgspec.msgpack.decode(data, type=Messages).payload, ROW):
+                cause = events[min(int(np.searchsorted(events["ts_recv"], row["ts"], side="left")), len(events) - 1)]
+                if row["ts"] > begin and cause["kind"] not in (Kind.TIMER, Kind.STATUS):
+                    taken.append(at + wall_minus_monotonic - int(cause["ts_recv"]))
+    return np.array(taken)
+
+
+if __name__ == "__main__":
+    main()
