@@ -8,6 +8,8 @@
     6  candles since and until are asked for by the names that the venue reads
     7  a refused transaction says why: a wrong sequence, a duplicate and a bad signature are no invalid orders
     8  nobody's router address is put on an order unless one is configured
+    9  open orders are all of them: short-term ones before their first block, and those that wait for a trigger
+    10 the venue's time is in milliseconds
 
 This is the only module that imports ccxt's dYdX class; importing it takes a while, so import it where it is needed.
 """
@@ -50,6 +52,7 @@ _BY_CODE: Final[Mapping[tuple[str, int], type[Exception]]] = {
     ("clob", 3007): InsufficientFunds,
     ("clob", 5001): RateLimitExceeded,
 }
+_OPEN: Final = "OPEN,UNTRIGGERED,BEST_EFFORT_OPENED"
 _CACHED: Final = "tx already exists in cache"
 
 
@@ -80,6 +83,11 @@ class DydxOrders(ccxt.pro.dydx):  # type: ignore[misc]
     """
 
     clock: Clock = WallClock()
+
+    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+        super().__init__(dict(config or {}))
+        if self.safe_string(self.options, "privateKey") is not None:
+            self.retrieve_credentials()
 
     def milliseconds(self) -> int:
         """Return the venue's time in milliseconds; ccxt's nonces are made of it."""
@@ -158,6 +166,11 @@ class DydxOrders(ccxt.pro.dydx):  # type: ignore[misc]
         )
         return [uuid, {"typeUrl": "/dydxprotocol.clob.MsgPlaceOrder", "value": {"order": order}}]
 
+    async def fetch_time(self, params: Any = None) -> int:
+        """Return the venue's time in milliseconds (ccxt's class returns seconds)."""
+        response = await self.indexerGetTime(params or {})
+        return int(self.parse8601(response["iso"]))
+
     async def fetch_latest_block_height(self, params: Any = None) -> int:
         """Return the height that `options.latestBlockHeight` holds if it does, else ask the node."""
         known = self.safe_integer(self.options, "latestBlockHeight")
@@ -170,6 +183,16 @@ class DydxOrders(ccxt.pro.dydx):  # type: ignore[misc]
             await self.load_markets()
             params["orderFlags"] = await self._flags_of(id, symbol, params)
         return await super().cancel_order(id, symbol, params)
+
+    def parse_order_status(self, status: Any) -> Any:
+        """Return ccxt's word for a status; an order that a validator has seen is open."""
+        return "open" if status == "BEST_EFFORT_OPENED" else super().parse_order_status(status)
+
+    async def fetch_open_orders(
+        self, symbol: Any = None, since: Any = None, limit: Any = None, params: Any = None
+    ) -> Any:
+        """Return all orders that may still be filled, those too that wait for a block or a trigger."""
+        return await super().fetch_open_orders(symbol, since, limit, {"status": _OPEN, **(params or {})})
 
     async def fetch_ohlcv(
         self, symbol: str, timeframe: str = "1m", since: Any = None, limit: Any = None, params: Any = None
