@@ -43,6 +43,7 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("next"), st.integers(1, 3)),
         st.tuples(st.just("skip"), st.integers(1, 3)),
+        st.tuples(st.just("wide"), st.integers(1, 3)),
         st.tuples(st.just("again"), st.integers(1, 4)),
         st.tuples(st.just("snapshot"), st.integers(-12, 4)),
         st.tuples(st.just("lose"), st.just(0)),
@@ -60,9 +61,9 @@ def test_the_consumer_has_a_book_exactly_when_we_say_so(is_spot: bool, steps: li
     sent: list[DepthFrame] = []
     newest = 100
     for step, number in steps:
-        if step in ("next", "skip"):
-            previous = newest + (7 if step == "skip" else 0)
-            newest = previous + number
+        if step in ("next", "skip", "wide"):
+            previous = newest + {"next": 0, "skip": 7, "wide": -2}[step]  # a wide frame repeats the ids before it
+            newest = max(previous, newest) + number
             sent.append(DepthFrame(newest, previous + 1, -1 if is_spot else previous, 2))
             ours.on_frame(sent[-1])
             consumer.on_frame(sent[-1])

@@ -175,6 +175,12 @@ def test_what_is_not_for_the_tape_is_told(frame: bytes, reason: str) -> None:
     assert (result.ignored, result.set_aside, len(result.events)) == ((reason,), (), 0)
 
 
+def test_a_frame_cannot_smuggle_in_another() -> None:
+    result = read(TRADE + b"\n%d " % T + TRADE)
+    assert len(result.events) == 0
+    assert [reason for reason, _ in result.set_aside] == ["not valid JSON"]
+
+
 def test_line_feeds_between_tokens_are_space_and_inside_texts_damage() -> None:
     assert len(read(TRADE.replace(b",", b",\n")).events) == 1
     assert read(TRADE.replace(b"btcusdt@", b"btcusdt\n@")).set_aside[0][0] == "not valid JSON"
