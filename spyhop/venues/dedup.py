@@ -17,10 +17,10 @@ import numpy.typing as npt
 
 from spyhop.model import tape
 from spyhop.model.tape import Events, Flag, Kind
+from spyhop.venues import glance
 from spyhop.venues.bar_order import BarOrder
+from spyhop.venues.trade_ids import TradeIds
 
-MAX_TRADE_IDS = 1 << 16
-"""How many ids of trades are remembered at least; an id older than those remembered counts as seen."""
 _MAX_LIQUIDATIONS = 4_096
 _NUM_KINDS = max(Kind) + 1
 _HOT = frozenset({Kind.TRADE, Kind.QUOTE, Kind.LEVEL})
@@ -47,32 +47,39 @@ class Dedup:
     def __init__(self, *, has_contiguous_trades: bool = False) -> None:
         self.bars = BarOrder()
         self.trade_holes: list[TradeHole] = []
-        self.newest_trade = 0
-        self.ts_trade = 0
-        """Venue time of the newest trade, 0 before any."""
+        self.facts = np.zeros(glance.NUM_FACTS, np.int64)
+        """What `glance` said about the prices of the newest batch."""
         self.ts_closed = 0
         """Open time of the newest minute that a stream (not REST) closed."""
         self.num_repeats = 0
         self.num_trade_holes = 0
         self.num_missing_trades = 0
         """Trades that no backfill brought either."""
-        self._is_contiguous = has_contiguous_trades
-        self._ids: tuple[set[int], set[int]] = (set(), set())  # the newest, and those before
-        self._floor = 0
-        self._quote = self._frame = 0
+        self._marks = np.zeros(glance.NUM_MARKS, np.int64)
+        self._marks[glance.IS_CONTIGUOUS] = has_contiguous_trades
+        self._told = TradeIds(is_contiguous=has_contiguous_trades)
         self._forward: dict[tuple[int, ...], int] = {}
         self._payments: set[int] = set()
         self._liquidations: dict[tuple[int, ...], None] = {}
 
     def resume(self, *, trade_id: int, ts_trade: int, bar_open: int) -> None:
         """Go on after a tape that ends with this trade and this closed minute (0: none)."""
-        self.newest_trade = self._floor = trade_id
-        self.ts_trade = ts_trade
+        self._marks[glance.TRADE_ID], self._marks[glance.TS_TRADE] = trade_id, ts_trade
+        self._told.resume(trade_id)
         self.bars.resume(bar_open)
 
     def reset_book(self) -> None:
         """Forget the update ids: a connection was lost, and the venue may count anew."""
-        self._quote = self._frame = 0
+        self._marks[glance.QUOTE_ID] = self._marks[glance.FRAME_ID] = 0
+
+    @property
+    def newest_trade(self) -> int:
+        return int(self._marks[glance.TRADE_ID])
+
+    @property
+    def ts_trade(self) -> int:
+        """Return the venue time of the newest trade, 0 before any."""
+        return int(self._marks[glance.TS_TRADE])
 
     @property
     def has_hole(self) -> bool:
@@ -81,7 +88,7 @@ class Dedup:
 
     def admit(self, events: Events) -> Events:
         """Return what is new of `events`, whole frames and bars, in their order; bars that may go come last."""
-        if not len(events):
+        if not len(events) or glance.glance(events, self._marks, self.facts):
             return events
         kinds = events["kind"]
         counts = np.bincount(kinds, minlength=_NUM_KINDS).tolist()
@@ -126,48 +133,23 @@ class Dedup:
         return self._new_quotes(rows) if kind == Kind.QUOTE else self._new_levels(rows)
 
     def _new_trades(self, rows: Events) -> Mask:
-        ids = rows["id"]
-        if ids[0] > self.newest_trade and _only_grows(ids):
-            new = np.ones(len(ids), bool)
-        else:
-            new = np.fromiter(self._unseen(ids.tolist()), bool, len(ids))
-            rows, ids = rows[new], ids[new]
-            if not len(ids):
-                return new
-            if self.trade_holes:
-                self._fill(np.sort(ids))
-        self._remember(ids.tolist())
-        beyond = ids > self.newest_trade
+        newest = self.newest_trade
+        new = self._told.unseen(rows["id"].tolist(), newest)
+        rows = rows[new]
+        ids, stamps = rows["id"], rows["ts_event"]
+        if not len(ids):
+            return new
+        if self.trade_holes:
+            self._fill(np.sort(ids))
+        beyond = ids > newest
         if beyond.any():
-            ahead, stamps = ids[beyond], rows["ts_event"][beyond]
-            if self._is_contiguous:
-                self._note_holes(ahead, stamps)
-            self.newest_trade = int(ahead.max())
-            self.ts_trade = max(self.ts_trade, int(stamps.max()))
+            if self._marks[glance.IS_CONTIGUOUS]:
+                self._note_holes(ids[beyond], stamps[beyond])
+            self._marks[glance.TRADE_ID] = ids.max()
+            self._marks[glance.TS_TRADE] = max(self.ts_trade, int(stamps[beyond].max()))
         return new
 
-    def _unseen(self, ids: list[int]) -> list[bool]:
-        newest, older = self._ids
-        batch: set[int] = set()
-        verdicts = []
-        for number in ids:
-            is_new = number not in newest and number not in older and number not in batch
-            if is_new and number <= self._floor:
-                is_new = any(hole.first <= number <= hole.last for hole in self.trade_holes)
-            verdicts.append(is_new)
-            batch.add(number)
-        return verdicts
-
-    def _remember(self, ids: list[int]) -> None:
-        newest, older = self._ids
-        newest.update(ids)
-        if len(newest) > MAX_TRADE_IDS:
-            self._floor = max(self._floor, max(older, default=0))
-            self._ids = (set(), newest)
-
     def _note_holes(self, ids: Events, stamps: Events) -> None:
-        if self.newest_trade and len(ids) == 1 and ids[0] == self.newest_trade + 1:
-            return
         order = np.argsort(ids, kind="stable")
         before, ts_before = self.newest_trade, self.ts_trade
         for number, ts in zip(ids[order].tolist(), stamps[order].tolist(), strict=True):
@@ -185,12 +167,9 @@ class Dedup:
         self.trade_holes = left
 
     def _new_quotes(self, rows: Events) -> Mask:
-        ids = rows["id"]
-        if ids[0] > self._quote and _only_grows(ids):
-            self._quote = int(ids[-1])
-            return np.ones(len(ids), bool)
-        before = np.maximum.accumulate(np.concatenate([[self._quote], ids[:-1]]))
-        self._quote = max(self._quote, int(ids.max()))
+        ids, newest = rows["id"], self._marks[glance.QUOTE_ID]
+        before = np.maximum.accumulate(np.concatenate([[newest], ids[:-1]]))
+        self._marks[glance.QUOTE_ID] = max(newest, ids.max())
         # a quote without an update id cannot be known again
         return (ids > before) | (ids <= 0)
 
@@ -203,16 +182,12 @@ class Dedup:
                 new[of_diff] = self._new_levels(rows[of_diff])
             return new
         ids = rows["id"]
-        ends = np.flatnonzero(flags & _LAST)
-        if len(ends) == 1 and ends[0] == len(ids) - 1:
-            is_new = ids[0] > self._frame
-            self._frame = max(self._frame, int(ids[0]))
-            return np.full(len(ids), is_new)
-        starts = np.concatenate([[0], ends + 1])
+        newest = self._marks[glance.FRAME_ID]
+        starts = np.concatenate([[0], np.flatnonzero(flags & _LAST) + 1])
         starts = starts[starts < len(ids)]
         frames = ids[starts]
-        before = np.maximum.accumulate(np.concatenate([[self._frame], frames[:-1]]))
-        self._frame = max(self._frame, int(frames.max()))
+        before = np.maximum.accumulate(np.concatenate([[newest], frames[:-1]]))
+        self._marks[glance.FRAME_ID] = max(newest, frames.max())
         lengths = np.diff(np.append(starts, len(ids)))
         return np.repeat(frames > before, lengths)
 
@@ -265,7 +240,3 @@ class Dedup:
             return False
         self._forward[key] = number
         return True
-
-
-def _only_grows(ids: npt.NDArray[Any]) -> bool:
-    return len(ids) == 1 or bool((ids[1:] > ids[:-1]).all())

@@ -11,12 +11,10 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 
-import numpy as np
-
 from spyhop.clock import NS_PER_MINUTE, NS_PER_MS, NS_PER_S, Clock
 from spyhop.errors import VenueError
 from spyhop.model import tape
-from spyhop.model.tape import Events, Flag, Kind, Mode, Status, SwitchReason, Venue
+from spyhop.model.tape import Events, Kind, Mode, Status, SwitchReason, Venue
 from spyhop.venues.adapter import Adapter, Decoded
 from spyhop.venues.clock_offset import ClockOffset
 from spyhop.venues.dedup import Dedup
@@ -39,9 +37,7 @@ from spyhop.venues.transport import Frame
 log = logging.getLogger(__name__)
 
 _ALWAYS_HAS_BARS = frozenset({Venue.BINANCE_USDM, Venue.BINANCE_SPOT, Venue.BINANCE_COINM})
-_BACKFILLED = int(Flag.BACKFILLED)
-_IS_PRICED = np.zeros(256, bool)
-_IS_PRICED[[Kind.TRADE, Kind.QUOTE, Kind.LEVEL, Kind.MARK]] = True
+_TICK_NS = NS_PER_S // 10
 _MAX_REASONS = 64
 _COUNTS = ("frames", "set_aside", "disconnects", "reconnects", "rollovers", "mute", "connect_failures")
 _REST_COUNTS = ("rest_errors", "throttled", "polls", "books", "syncs", "gaps", "clock_changes")
@@ -115,7 +111,7 @@ class Intake:
         if len(events):
             self.put(events)
             if link.prices.intersection(decoded.heard):
-                self._on_price(events, ts)
+                self._on_price(ts)
             if self.dedup.ts_closed > self.manager.ts_kline:
                 self.tell(KlineClosed(ts, self.dedup.ts_closed))
         for reason, frame in decoded.set_aside:
@@ -167,22 +163,23 @@ class Intake:
             self.counts["clock_changes"] += 1
             self.status(Status.CLOCK, aux2=news)
 
-    def _on_price(self, events: Events, ts: int) -> None:
-        rows = events[_IS_PRICED[events["kind"]] & ((events["flags"] & _BACKFILLED) == 0)]
-        if not len(rows):
+    def _on_price(self, ts: int) -> None:
+        has_price, is_unstamped, newest, ts_traded, *_ = self.dedup.facts.tolist()
+        if not has_price:
             return
         self._note_price(ts)
-        stamps = rows["ts_event"]
+        # while all is well a tick now and then says as much as every one
+        if self.manager.mode is Mode.WS and ts - self.manager.ts_price < _TICK_NS:
+            return
         # without a time of the venue a row carries ours, which says nothing about its clock
-        if (stamps == rows["ts_recv"]).any():
+        if is_unstamped:
             ts_event = ts
         else:
-            newest = int(stamps.max())
             self.offset.on_frame(newest, ts)
             ts_event = newest - self.offset.offset_ns
         self.tell(PriceTick(ts, ts_event))
-        if (trades := rows["kind"] == Kind.TRADE).any():
-            self.tell(Traded(ts, int(stamps[trades].max())))
+        if ts_traded:
+            self.tell(Traded(ts, ts_traded))
 
     def _note_price(self, ts: int) -> None:
         if self._ts_price:

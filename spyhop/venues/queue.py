@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from spyhop.model import tape
 from spyhop.model.tape import Events, Flag, Kind, Status
+from spyhop.venues.glance import is_in_order
 
 _LAST, _PARTIAL = int(Flag.LAST), int(Flag.PARTIAL)
 _KEPT_SHARE: Final = 0.75  # of the room, after shedding: so that it is not done again at once
@@ -97,11 +98,11 @@ class EventQueue:
         }
 
     def _raised(self, events: Events) -> Events:
-        stamps = events["ts_recv"]
-        if stamps[0] < self.ts_last or (len(stamps) > 1 and (stamps[1:] < stamps[:-1]).any()):
-            events = events if events.flags.writeable else events.copy()
+        if not is_in_order(events, self.ts_last):
+            stamps = events["ts_recv"]
             raised = np.maximum(np.maximum.accumulate(stamps), self.ts_last)
             self.num_raised += int(np.count_nonzero(raised != stamps))
+            events = events if events.flags.writeable else events.copy()
             events["ts_recv"] = raised
         self.ts_last = int(events["ts_recv"][-1])
         return events

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from spyhop.clock import NS_PER_MINUTE
 from spyhop.model import tape
 from spyhop.model.tape import Events, Flag, Kind, Side
-from spyhop.venues import dedup
 from spyhop.venues.dedup import Dedup, TradeHole
 
 BASE = 1_000_000 * NS_PER_MINUTE
@@ -76,16 +75,6 @@ def test_what_no_backfill_brings_is_given_up(seen: Dedup) -> None:
     seen.admit(trades(1, 4))
     assert [seen.asked_for_trades(2), seen.asked_for_trades(2)] == [0, 2]
     assert (seen.num_missing_trades, seen.has_hole) == (2, False)
-
-
-def test_ids_older_than_those_remembered_are_repeats_but_not_in_a_hole(
-    seen: Dedup, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dedup, "MAX_TRADE_IDS", 4)
-    seen.admit(trades(1, 2, 5))
-    for number in range(6, 30):
-        seen.admit(trades(number))
-    assert ids(seen.admit(trades(2, 3, 7, 8, 29, 30))) == [3, 30]
 
 
 def test_a_resumed_tape_knows_its_last_trade_and_what_is_missing_since(seen: Dedup) -> None:
