@@ -41,6 +41,8 @@ from spyhop.venues.dydx.rows import Rows
 from spyhop.venues.params import FeedParams
 from spyhop.venues.transport import Frame, Http, Response
 
+CCXT_VENUES = frozenset({Venue.BYBIT, Venue.KRAKEN, Venue.CCXT})
+
 SOCKET = "ccxt"
 TRADES, BOOK, BARS, TICKER = "trades", "book", "bars", "ticker"
 BOOK_LEVELS = 50
@@ -60,10 +62,15 @@ _UNREADABLE = (msgspec.DecodeError, ValueError, DecimalException, OverflowError)
 
 def exchange_and_symbol(instrument: Instrument) -> tuple[str, str]:
     """Return ccxt's names of an instrument: `bybit` and `BTC/USDT:USDT`."""
-    if instrument.venue is not Venue.CCXT:
-        return instrument.venue.label, instrument.symbol
-    exchange, _, symbol = instrument.symbol.partition("/")
-    return exchange, symbol
+    return ccxt_names(instrument.venue, instrument.symbol)
+
+
+def ccxt_names(venue: Venue, symbol: str) -> tuple[str, str]:
+    """Return ccxt's names of what we call `symbol` at `venue`."""
+    if venue is not Venue.CCXT:
+        return venue.label, symbol
+    exchange, _, name = symbol.partition("/")
+    return exchange, name
 
 
 class CcxtAdapter:

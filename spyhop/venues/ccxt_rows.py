@@ -146,7 +146,7 @@ def add_open_interest(rows: Rows, instrument: Instrument, told: OpenInterest, ts
 def levels_of(instrument: Instrument, book: Book) -> dict[tuple[int, int], int]:
     """Return lots by (side, ticks); raise ValueError for a level off the grid, and for a book that is crossed."""
     levels: dict[tuple[int, int], int] = {}
-    best = {}
+    best: dict[Side, int] = {}
     for side, told in ((Side.BUY, book.bids), (Side.SELL, book.asks)):
         for price, amount in told:
             ticks, lots = _bounded(instrument.to_ticks(price)), _bounded(instrument.to_lots(amount))

@@ -166,7 +166,8 @@ class CcxtSocket:
     async def _watch(self, stream: str) -> None:
         watch = getattr(self._exchange, _WATCHED[stream])
         limit = _BOOK_LIMITS.get(self._exchange.id)
-        arguments = {BOOK: {"limit": limit}, BARS: {"timeframe": "1m"}}.get(stream, {})
+        with_book: dict[str, Any] = {"limit": limit}
+        arguments = {BOOK: with_book, BARS: {"timeframe": "1m"}}.get(stream, {})
         try:
             while True:
                 told = await watch(self._symbol, **arguments)

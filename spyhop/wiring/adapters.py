@@ -8,6 +8,7 @@ from spyhop.model.tape import Venue
 from spyhop.venues.adapter import Adapter
 from spyhop.venues.binance.adapter import BinanceAdapter
 from spyhop.venues.binance.rest import BinanceRest
+from spyhop.venues.ccxt_adapter import CCXT_VENUES, CcxtAdapter
 from spyhop.venues.dydx.adapter import DydxAdapter
 from spyhop.venues.dydx.rest import DydxRest
 from spyhop.venues.endpoints import Endpoints
@@ -24,6 +25,8 @@ def adapter_of(instrument: Instrument, endpoints: Endpoints, params: FeedParams,
             base = endpoints.binance_usdm
         case Venue.BINANCE_SPOT:
             base = endpoints.binance_spot
+        case venue if venue in CCXT_VENUES:
+            return CcxtAdapter(instrument, http, params)
         case _:
             raise MissingInput(f"{instrument.venue.label} has no live feed")
     return BinanceAdapter(instrument, base, BinanceRest(http, base, instrument.venue), params)

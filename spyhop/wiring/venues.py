@@ -19,6 +19,8 @@ from spyhop.model.tape import Events, Venue, venue_of
 from spyhop.venues import sockets
 from spyhop.venues.binance.limits import weigh
 from spyhop.venues.binance.rest import BinanceRest
+from spyhop.venues.ccxt_adapter import CCXT_VENUES, ccxt_names, exchange_and_symbol
+from spyhop.venues.ccxt_transport import CcxtTransport
 from spyhop.venues.dydx import limits as dydx_limits
 from spyhop.venues.dydx.rest import DydxRest
 from spyhop.venues.endpoints import BinanceEndpoints, Endpoints
@@ -27,6 +29,7 @@ from spyhop.venues.limits import BINANCE_SPOT, BINANCE_USDM, DYDX, Limit, Shared
 from spyhop.venues.live import Client, LiveFeed
 from spyhop.venues.params import FeedParams
 from spyhop.venues.raw_tap import TappedAdapter, TappedHttp
+from spyhop.venues.transport import Dial, Http
 from spyhop.wiring.adapters import adapter_of
 
 
@@ -40,11 +43,12 @@ class Listing(msgspec.Struct, frozen=True):
 def venue_and_symbol(name: str) -> tuple[Venue, str]:
     """Return the venue and its own symbol for `BTCUSDT`, `BTC-USD` or `binance-spot:BTCUSDT`; raise MissingInput.
 
-    A bare name with a dash is dYdX's, any other that of a USDT-M perpetual.
+    A bare name with a dash is dYdX's, any other that of a USDT-M perpetual. What ccxt reaches is named as ccxt does:
+    `bybit:BTC/USDT:USDT`, and `ccxt:okx/BTC/USDT:USDT` for an exchange that has no number of its own on the tape.
     """
-    label, _, symbol = name.rpartition(":")
-    if not label:
-        return (Venue.DYDX if "-" in symbol else Venue.BINANCE_USDM), symbol
+    label, colon, symbol = name.partition(":")
+    if not colon:
+        return (Venue.DYDX if "-" in name else Venue.BINANCE_USDM), name
     try:
         return venue_of(label), symbol
     except KeyError:
@@ -61,8 +65,13 @@ async def listed(endpoints: Endpoints, symbols: Sequence[str]) -> Listing:
     known: dict[Venue, dict[str, Instrument]] = {}
     limits: dict[str, tuple[Limit, ...]] = {}
     for venue in dict.fromkeys(venue for venue, _ in named):
+        if venue in CCXT_VENUES:
+            known[venue] = {}
+            continue
         known[venue], limits[venue.label] = await _listed_by(endpoints, venue)
     for venue, symbol in named:
+        if venue in CCXT_VENUES:
+            known[venue][symbol] = await _listed_by_ccxt(endpoints, venue, symbol)
         if symbol not in known[venue]:
             near = ", ".join(sorted(known[venue])[:5])
             raise MissingInput(f"{venue.label} lists no {symbol}; it lists {near}, ...")
@@ -87,11 +96,16 @@ def live_feed(
     told = limits.get(instrument.venue.label, ())
 
     async def build() -> Client:
-        client = _http(clock, endpoints, instrument.venue, told)
+        client: Http
+        dial: Dial
+        if instrument.venue in CCXT_VENUES:
+            client = dial = CcxtTransport(exchange_and_symbol(instrument)[0], clock)
+        else:
+            client, dial = _http(clock, endpoints, instrument.venue, told), sockets.connect(clock)
         if raw is None:
-            return Client(adapter_of(instrument, endpoints, params, client), sockets.connect(clock), client.close)
+            return Client(adapter_of(instrument, endpoints, params, client), dial, client.close)
         tapped = adapter_of(instrument, endpoints, params, TappedHttp(client, raw, instrument.key))
-        return Client(TappedAdapter(tapped, raw, clock), sockets.connect(clock), client.close)
+        return Client(TappedAdapter(tapped, raw, clock), dial, client.close)
 
     return LiveFeed(build, params, clock, instrument, seed=seed, kept=kept)
 
@@ -104,6 +118,17 @@ def budget_path(endpoints: Endpoints, url: str) -> Path:
     clock = f"-{endpoints.clock.anchor_ns}" if endpoints.is_simulated else ""
     folder = Path(tempfile.gettempdir()) / f"spyhop-limits-{os.getuid()}"
     return folder / f"{urlsplit(url).netloc.replace(':', '_')}{clock}"
+
+
+async def _listed_by_ccxt(endpoints: Endpoints, venue: Venue, symbol: str) -> Instrument:
+    exchange, name = ccxt_names(venue, symbol)
+    if endpoints.is_simulated:
+        raise MissingInput(f"the venue simulator is no {exchange}; say --venues live")
+    transport = CcxtTransport(exchange, endpoints.clock.clock())
+    try:
+        return await transport.instrument(name)
+    finally:
+        await transport.close()
 
 
 async def _listed_by(endpoints: Endpoints, venue: Venue) -> tuple[dict[str, Instrument], tuple[Limit, ...]]:
