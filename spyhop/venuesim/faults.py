@@ -84,8 +84,9 @@ AT_CLIENT = frozenset({FaultKind.TLS_FAILURE, FaultKind.DNS_FAILURE})
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One thing that goes wrong, for `duration_s` (0 = for ever) or `count` times (0 = always), whichever ends first.
 
-    `venue` is a label such as binance-usdm; `target` a pattern with `*` over stream names, REST paths and symbols.
-    Empty means any.
+    `venue` is a label such as binance-usdm; `target` a pattern with `*` over stream names (private ones are called
+    userData), paths of sockets, REST paths with or without their method, and symbols. Empty means any. `probability` is
+    that of each chance to strike: a frame, a request, or for what ends a connection one turn of the pump.
     """
 
     kind: FaultKind

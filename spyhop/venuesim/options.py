@@ -11,6 +11,7 @@ import numpy as np
 
 from spyhop.clock import NS_PER_MINUTE, NS_PER_S, Clock, WallClock
 from spyhop.errors import MissingInput
+from spyhop.model.instruments import Instrument
 from spyhop.model.tape import Venue
 from spyhop.storage.lake import Lake
 from spyhop.venues.endpoints import ClockSpec
@@ -21,7 +22,15 @@ from spyhop.venuesim.dydx.front import DydxFront
 from spyhop.venuesim.exchange import Exchange
 from spyhop.venuesim.faults import Faults
 from spyhop.venuesim.floor import Floor, Front
-from spyhop.venuesim.markets import GeneratedMarket, LakeMarket, Market
+from spyhop.venuesim.markets import (
+    FollowerMarket,
+    GeneratedMarket,
+    LakeMarket,
+    Market,
+    SpotMarket,
+    dydx_instrument,
+    spot_instrument,
+)
 
 TEST_KEY = ApiKey("main", "spyhop-test-key", "spyhop-test-secret")
 """The account that is there unless others are asked for; see `binance.front.FUNDS` for what it holds."""
@@ -34,9 +43,9 @@ class SimOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What `spyhop venue-sim` was asked for.
 
     Ports are `port`, `port` + 1, `port` + 2, or any when it is 0. A `lake` is played with the instruments that
-    `symbols` names (default: all of the three venues), moved so that it begins at `start_ns`; without one the market
-    is generated from `seed` for `symbols`, and has run for `history_s` when it opens. The exchange's clock starts at
-    `start_ns` (0 = the machine's time) and runs `speed` times as fast as the machine's.
+    `symbols` names (default: all of the three venues), moved by whole minutes so that it begins at `start_ns`. Without
+    one the market is generated from `seed` for `symbols`, and has run for `history_s` when it opens. The exchange's
+    clock starts at `start_ns` (0 = the machine's time) and runs `speed` times as fast as the machine's.
     """
 
     port: Annotated[int, msgspec.Meta(ge=0, le=65_533)] = 0
@@ -58,11 +67,15 @@ def floor(wanted: SimOptions) -> tuple[Floor, ClockSpec]:
     planned = faults.load(wanted.faults) if wanted.faults else ()
     start = wanted.start_ns or WallClock().now_ns()
     if wanted.lake is not None:
-        exchange = Exchange(recorded(Lake(wanted.lake), wanted.symbols, start), start)
+        lake = Lake(wanted.lake)
+        kept = played(lake, wanted.symbols)
+        # recordings move by whole minutes, so that bars stay on their grid: begin with the first event, not before it
+        start -= (start - min(lake.span(one.key)[0] for one in kept)) % NS_PER_MINUTE
+        exchange = Exchange(recorded(lake, kept, wanted.seed, start), start)
     else:
         exchange = generated(wanted.symbols or SYMBOLS, wanted.seed, start, wanted.history_s)
     spec = ClockSpec()
-    if wanted.start_ns or wanted.speed != 1.0:
+    if wanted.start_ns or wanted.lake is not None or wanted.speed != 1.0:
         spec = ClockSpec(WallClock().now_ns(), start, wanted.speed)
     clock: Clock = spec.clock()
     return Floor(exchange, clock, Faults(clock.now_ns, np.random.default_rng(wanted.seed), planned)), spec
@@ -73,24 +86,49 @@ def fronts(floor: Floor, wanted: SimOptions) -> tuple[Front, ...]:
     return (UsdmFront(floor, wanted.keys, wanted.seed), SpotFront(floor, wanted.keys), DydxFront(floor))
 
 
-def recorded(lake: Lake, symbols: Sequence[str], start: int) -> list[Market]:
-    """Return what the lake holds of the three venues, or the named instruments, keeping their times to each other."""
+def played(lake: Lake, symbols: Sequence[str]) -> list[Instrument]:
+    """Return what the lake holds of the three venues, or the instruments named; raise MissingInput for nothing."""
     kept = [one for one in lake.instruments() if one.venue in VENUES]
     if symbols:
         kept = [one for one in kept if one.symbol in symbols or one.key in symbols]
     if not kept:
         raise MissingInput(f"the lake has no {', '.join(symbols) or 'instrument'} of a venue that can be simulated")
+    return kept
+
+
+def recorded(lake: Lake, kept: Sequence[Instrument], seed: int, start: int) -> list[Market]:
+    """Return the recorded markets of `kept`, keeping their times to each other.
+
+    Where there is a USDT-M perpetual and not the spot or dYdX market of the same base, that market follows it.
+    """
     firsts = {one.key: lake.span(one.key)[0] for one in kept}
     earliest = min(firsts.values())
-    return [LakeMarket(lake, one.key, start + firsts[one.key] - earliest) for one in kept]
+    leaders = [LakeMarket(lake, one.key, start + firsts[one.key] - earliest) for one in kept]
+    return [*leaders, *_followers([one for one in leaders if one.instrument.venue is VENUES[0]], kept, seed, start)]
 
 
 def generated(symbols: Sequence[str], seed: int, start: int, history_s: float) -> Exchange:
     """Return an exchange of generated markets that has already run for `history_s` when its clock shows `start`."""
     opened = start - int(history_s * NS_PER_S)
-    markets: list[Market] = [GeneratedMarket(symbol, seed, opened) for symbol in symbols]
-    exchange = Exchange(markets, opened)
+    leaders = [GeneratedMarket(symbol, seed, opened) for symbol in symbols]
+    exchange = Exchange([*leaders, *_followers(leaders, [], seed, opened)], opened)
     for now in range(opened, start, NS_PER_MINUTE):  # in pieces, so that little is held at a time
         exchange.advance(now)
     exchange.advance(start)
     return exchange
+
+
+def _followers(
+    leaders: Sequence[GeneratedMarket | LakeMarket], there: Sequence[Instrument], seed: int, start: int
+) -> list[Market]:
+    taken = {(one.venue, one.symbol) for one in there}
+    markets: list[Market] = []
+    for leader in leaders:
+        for venue in (Venue.BINANCE_SPOT, Venue.DYDX):
+            is_spot = venue is Venue.BINANCE_SPOT
+            one = (spot_instrument if is_spot else dydx_instrument)(leader.instrument)
+            if (venue, one.symbol) in taken:
+                continue
+            taken.add((venue, one.symbol))
+            markets.append(SpotMarket(leader, seed, start) if is_spot else FollowerMarket(one, leader, seed, start))
+    return markets

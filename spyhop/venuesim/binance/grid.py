@@ -8,7 +8,7 @@ from spyhop.model.instruments import Instrument
 from spyhop.model.tape import Venue
 from spyhop.venuesim.binance.errors import BinanceError, missing
 
-_MAX_CACHED = 200_000
+_MAX_CACHED = 50_000
 _MAX_DIGITS = 28
 _MAX_MAGNITUDE = 15
 

@@ -115,11 +115,14 @@ class ScriptedMarket:
         return rows
 
 
-def floor_of(clock: Clock, faults: Sequence[Fault], start: int) -> Floor:
+def exchange_of(start: int) -> Exchange:
     symbols = [(Venue.BINANCE_USDM, "BTCUSDT"), (Venue.BINANCE_USDM, "ETHUSDT"), (Venue.BINANCE_SPOT, "BTCUSDT")]
     markets = [ScriptedMarket(instrument(venue, name), scripted_tape(venue, start, 600)) for venue, name in symbols]
-    exchange = Exchange(markets, start)
-    return Floor(exchange, clock, Faults(clock.now_ns, np.random.default_rng(1), faults))
+    return Exchange(markets, start)
+
+
+def floor_of(clock: Clock, faults: Sequence[Fault], start: int) -> Floor:
+    return Floor(exchange_of(start), clock, Faults(clock.now_ns, np.random.default_rng(1), faults))
 
 
 class Bench:
@@ -190,3 +193,9 @@ def bench() -> Callable[..., AbstractAsyncContextManager[Bench]]:
             await sim.close()
 
     return running
+
+
+@pytest.fixture(scope="module")
+def scripted_exchange() -> Callable[[int], Exchange]:
+    """The scripted markets as an exchange that begins at a time."""
+    return exchange_of

@@ -132,7 +132,7 @@ def test_ccxt_trades_futures(bench: Any) -> None:
             await client.cancel_all_orders(PERPETUAL)
             assert await client.fetch_open_orders(PERPETUAL) == []
             assert len(await client.fetch_orders(PERPETUAL)) == 4
-            assert (await client.fetch_ledger("USDT"))[0]["type"] == "fee"
+            assert (await client.fetch_ledger("USDT"))[0]["type"] == "commission"
             assert (await client.fetch_position_mode(PERPETUAL))["hedged"] is False
             await client.fapiPrivatePostCountdownCancelAll({"symbol": "BTCUSDT", "countdownTime": 60_000})
 
