@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from spyhop.market import book, sequence
 from spyhop.model.tape import Flag, Kind
 from spyhop.numerics._jit import kernel
@@ -25,6 +27,19 @@ def levels(p: Any, side: int, prices: Any, lots: Any) -> int:
         n += 1
         price = book.next_level(p.book, side, price)
     return n
+
+
+def side_of(p: Any, side: int, limit: int) -> list[tuple[int, int]]:
+    """Return at most `limit` (price, lots) of one side of the book of `p`, best first, from however far away."""
+    prices, lots = np.zeros((2, limit), np.int64)
+    count = int(levels(p, side, prices, lots))
+    found = list(zip(prices[:count].tolist(), lots[:count].tolist(), strict=True))
+    if 0 < count < limit and p["book"]["num_far"] > 0:
+        keys, quantities = p["book"]["far_key"], p["book"]["far_qty"]
+        is_own = (keys != 0) & (quantities > 0) & ((keys & 1) == (side < 0))
+        far = sorted(zip((keys[is_own] >> 1).tolist(), quantities[is_own].tolist(), strict=True), reverse=side > 0)
+        found += far[: limit - count]
+    return found
 
 
 @kernel

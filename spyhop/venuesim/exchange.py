@@ -24,7 +24,6 @@ from spyhop.venuesim.public import PublicRecord
 from spyhop.venuesim.views import Balance, Income, IncomeKind, MarginMode, MarkPrice, PositionView, Ticker
 from spyhop.venuesim.words import Change, Execution, Listener, Order, OrderRequest, OrderState, RefusalCode, Refused
 
-_MAX_LEVELS = 5_000
 _NOTHING = empty()
 
 
@@ -44,8 +43,6 @@ class Exchange:
         self._public = [PublicRecord(instrument) for instrument in self.instruments]
         self._listeners: list[Listener] = []
         self._desk = Desk(self.instruments, self._pits, start, self._on_order, self._on_account)
-        self._prices = np.zeros(_MAX_LEVELS, np.int64)
-        self._lots = np.zeros(_MAX_LEVELS, np.int64)
 
     @property
     def now(self) -> int:
@@ -124,11 +121,7 @@ class Exchange:
     def book(self, instrument: int, limit: int) -> tuple[int, list[tuple[int, int]], list[tuple[int, int]]]:
         """Return (update id, bids, asks) of the public book, at most `limit` (price, lots) a side, best first."""
         p = self._pits[instrument]
-        sides = []
-        for side in (1, -1):
-            count = depth.levels(p, side, self._prices[:limit], self._lots[:limit])
-            sides.append(list(zip(self._prices[:count].tolist(), self._lots[:count].tolist(), strict=True)))
-        return int(p["sequence"]["last_id"]), sides[0], sides[1]
+        return int(p["sequence"]["last_id"]), depth.side_of(p, 1, limit), depth.side_of(p, -1, limit)
 
     def best(self, instrument: int) -> tuple[int, int, int, int, int]:
         """Return (update id, bid, bid lots, ask, ask lots) of the freshest of quote and book; 0 where unknown."""
