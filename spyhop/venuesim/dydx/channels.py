@@ -27,6 +27,7 @@ from spyhop.venuesim.floor import Floor
 
 _TRADING_BLOCKS: Final = 10
 """After so many blocks the numbers of the last 24 hours are told again."""
+_ALL_LEVELS: Final = 5_000
 _Levels = dict[int, int]
 
 
@@ -36,7 +37,7 @@ class Channels:
     def __init__(self, floor: Floor, bodies: Bodies, books: Books, snapshots: Snapshots, height: int) -> None:
         self._floor, self._bodies, self._books, self._snapshots = floor, bodies, books, snapshots
         self._pairs = {pair.instrument.id: pair for pair in bodies.pairs.values()}
-        self._levels: dict[int, dict[Side, _Levels]] = {number: {Side.BUY: {}, Side.SELL: {}} for number in self._pairs}
+        self._levels = {number: self._levels_now(number) for number in self._pairs}
         self._marked: set[str] = set()
         self._traded: set[str] = set()
         self._candles: dict[str, tuple[int, int]] = {}
@@ -105,6 +106,10 @@ class Channels:
 
     # books
 
+    def _levels_now(self, number: int) -> dict[Side, set[int]]:
+        _, bids, asks = self._floor.exchange.book(number, _ALL_LEVELS)
+        return {Side.BUY: {price for price, _ in bids}, Side.SELL: {price for price, _ in asks}}
+
     def _tell_book(self, socket: IndexerSocket, pair: ClobPair, rows: Events) -> None:
         levels = self._levels[pair.instrument.id]
         is_heard = socket.has_members(ORDERBOOK, pair.ticker)
@@ -118,10 +123,7 @@ class Channels:
                 continue
             if not flags & Flag.EMPTY:
                 own = levels[Side(side)]
-                if lots:
-                    own[price] = lots
-                else:
-                    own.pop(price, None)
+                own.add(price) if lots else own.discard(price)
                 changed[Side(side)][price] = lots
             if flags & Flag.LAST:
                 if is_heard:
