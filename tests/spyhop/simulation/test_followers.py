@@ -126,15 +126,21 @@ def test_trades_lean_with_the_catching_up(leader: Events) -> None:
     assert agreed.mean() > 0.6
 
 
+def check_positions(one: Follower) -> None:
+    state = one._state[0]
+    assert state["held"][0] == state["held"][1] == state["market"]["open_interest"]
+    for side in range(2):
+        assert state["cohorts"]["lots"][side].sum() == state["held"][side]
+        assert (state["cohorts"]["lots"][side] >= 0).all()
+
+
 def test_open_interest_is_what_longs_and_shorts_hold(leader: Events) -> None:
     one = Follower(FOLLOWER, LEADER, 7, START, FollowerParams(orders_per_s=20.0))
     rows = one.advance(leader, END)
-    state = one._state[0]
-    for side in range(2):
-        assert state["cohorts"]["lots"][side].sum() == state["held"][side]
-    assert state["held"][0] == state["held"][1]
+    check_positions(one)
     told = rows[rows["kind"] == Kind.OPEN_INTEREST]
-    assert told["qty"][-1] == state["held"][0] or told["ts_recv"][-1] < END
+    assert told["ts_recv"][-1] == pytest.approx(END, abs=1_000)
+    assert told["qty"][-1] == one._state["held"][0, 0]
     assert len(np.unique(told["qty"])) > 100
 
 
@@ -149,7 +155,9 @@ def falling(frac_per_s: float) -> Events:
 
 @pytest.mark.parametrize(("frac_per_s", "forced"), [(-2e-4, -1), (2e-4, 1)])
 def test_a_long_way_down_liquidates_longs_and_up_shorts(frac_per_s: float, forced: int) -> None:
-    rows = Follower(FOLLOWER, LEADER, 1, START).advance(falling(frac_per_s), START + 300 * NS_PER_S)
+    one = Follower(FOLLOWER, LEADER, 1, START)
+    rows = one.advance(falling(frac_per_s), START + 300 * NS_PER_S)
+    check_positions(one)
     forced_rows = np.flatnonzero(rows["kind"] == Kind.LIQUIDATION)
     assert len(forced_rows) > 10
     # at first some of the others stand close to the price, too
