@@ -113,6 +113,7 @@ class Book:
                 continue
             if flags & Flag.FROM_SNAPSHOT:
                 self._put(frame)
+                self._found[self._last] = self._digest
                 # what came before the snapshot and lies behind it is played over it
                 for known in kept:
                     self._follow(*known)
