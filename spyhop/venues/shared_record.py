@@ -31,7 +31,7 @@ class SharedRecord:
         self._number = 0
 
     def try_lock(self) -> bool:
-        """Return whether the record is now ours; never waits. The file is made where there is none; may raise OSError."""
+        """Return whether the record is now ours; never waits. Make the file where there is none; raise OSError."""
         if self._path is None:
             return True
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
 """WebSockets of venues: picows behind the port of `transport`.
 
-Messages are stamped when the read that completed them returns, and handed out all at once, so that whoever decodes
-them works in batches. Pings are answered with their payload. Compression and redirects are never accepted. Times are
-the machine's, not the market's: they bound a network.
+Messages are stamped when the read that completed them returns, and handed out together, so that whoever decodes them
+works in batches, though not in larger ones than fit a processor's cache. Pings are answered with their payload.
+Compression and redirects are never accepted. Times are the machine's, not the market's: they bound a network.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import logging
 import os
 import socket
 import ssl as tls
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -37,6 +38,7 @@ from spyhop.venues.urls import shown
 _LAST_OF_DATA, _PING, _CLOSE = WSMsgType.BINARY.value, WSMsgType.PING.value, WSMsgType.CLOSE.value
 _NO_STATUS, _ABNORMAL = 1005, 1006
 _CLOSE_S = 1.0
+BATCH_BYTES = 1 << 17
 # picows speaks of paths and addresses; what a caller must know is told by our errors
 _SILENT = logging.Logger("picows", logging.CRITICAL + 1)
 _new_frame = tuple.__new__
@@ -104,7 +106,12 @@ class _Connection(WSListener):
         self._max_queued_bytes = max_queued_bytes
         self._ping_s, self._pong_s = ping_s, pong_s
         self._transport: WSTransport | None = None
-        self._queue: list[Frame] = []
+        # frames become objects when they are taken: thousands that wait would be work for the garbage collector
+        self._stamps: list[int] = []  # of the newest of
+        self._messages: list[bytes] = []
+        self._batches: deque[tuple[list[int], list[bytes]]] = deque()
+        self._sizes: deque[int] = deque()  # bytes of all batches but the newest
+        self._room = 0  # bytes until the newest is full
         self._queued_bytes = 0
         self._parts: list[bytes] = []
         self._stamp = 0
@@ -120,8 +127,10 @@ class _Connection(WSListener):
     # ── called by the session
 
     async def frames(self) -> Sequence[Frame]:
-        """Wait for messages and return all that have arrived; raise ConnectionLost once the last are taken."""
-        while not self._queue:
+        """Wait for messages and return what has arrived, about BATCH_BYTES at most; raise ConnectionLost at the end."""
+        if self._batches:
+            await self._give_way()
+        while not self._batches:
             if self._end is not None:
                 raise ConnectionLost(self._url, *self._end)
             self._waiter = asyncio.get_running_loop().create_future()
@@ -129,10 +138,14 @@ class _Connection(WSListener):
                 await self._waiter
             finally:
                 self._waiter = None
-        taken, self._queue = self._queue, []
-        self._queued_bytes = 0
-        self._read_on()
-        return taken
+        stamps, messages = self._batches.popleft()
+        if self._batches:
+            self._queued_bytes -= self._sizes.popleft()
+        else:
+            self._queued_bytes = self._room = 0
+        if self._queued_bytes <= self._max_queued_bytes // 2:
+            self._read_on()
+        return [_new_frame(Frame, stamped) for stamped in zip(stamps, messages, strict=True)]
 
     def send(self, message: bytes) -> None:
         """Send one text message; raise ConnectionLost when the connection has ended or is ending."""
@@ -147,7 +160,7 @@ class _Connection(WSListener):
             return
         self._is_closing = True
         self._fault = self._fault or (Code.OK.value, "closed by us")
-        self._queue.clear()
+        self._drop()
         self._read_on()
         self._opened().send_close(Code.OK)
         await asyncio.wait({self._watch}, timeout=_CLOSE_S)
@@ -169,8 +182,11 @@ class _Connection(WSListener):
         kind: int = frame.msg_type  # type: ignore[assignment]  # the stub says Enum; it is a plain int
         if kind <= _LAST_OF_DATA:
             if kind and frame.fin and not self._parts:
-                self._queued_bytes += frame.payload_size
-                self._queue.append(_new_frame(Frame, (self._stamp, frame.get_payload_as_bytes())))
+                if self._room <= 0:
+                    self._next_batch()
+                self._room -= frame.payload_size + 1
+                self._stamps.append(self._stamp)
+                self._messages.append(frame.get_payload_as_bytes())
             else:
                 self._on_part(frame, is_first=kind > 0)
         elif kind == _PING:
@@ -179,7 +195,7 @@ class _Connection(WSListener):
             transport.send_close(Code.OK)
             transport.disconnect()
         if frame.last_in_buffer:
-            self._on_read(transport)
+            self._on_read()
 
     def pause_writing(self) -> None:
         """Do nothing: we send little, and a peer that reads nothing fails to answer a ping."""
@@ -189,17 +205,17 @@ class _Connection(WSListener):
 
     # ── in between
 
-    def _on_read(self, transport: WSTransport) -> None:
+    def _on_read(self) -> None:
         self._stamp = 0
         self._has_heard = True
         if self._is_closing:
-            self._queue.clear()
+            self._drop()
             return
-        if self._queued_bytes > self._max_queued_bytes:
-            self._is_paused = True
-            transport.underlying_transport.pause_reading()
-        if self._queue:
-            self._wake()
+        if not self._batches:
+            return
+        if self._queued_bytes + BATCH_BYTES - self._room > self._max_queued_bytes:
+            self._pause()
+        self._wake()
 
     def _on_part(self, frame: WSFrame, *, is_first: bool) -> None:
         if is_first == bool(self._parts):
@@ -211,8 +227,40 @@ class _Connection(WSListener):
         elif frame.fin:
             message = b"".join(self._parts)
             self._parts.clear()
-            self._queued_bytes += len(message)
-            self._queue.append(Frame(self._stamp, message))
+            if self._room <= 0:
+                self._next_batch()
+            self._room -= len(message) + 1
+            self._stamps.append(self._stamp)
+            self._messages.append(message)
+
+    async def _give_way(self) -> None:
+        """Let others have a turn between two batches, without reading more than is already waiting."""
+        is_paused_for_this = not self._is_paused
+        self._pause()
+        try:
+            await asyncio.sleep(0)
+        finally:
+            if is_paused_for_this:
+                self._read_on()
+
+    def _pause(self) -> None:
+        if not self._is_paused:
+            self._is_paused = True
+            self._opened().underlying_transport.pause_reading()
+
+    def _next_batch(self) -> None:
+        if self._batches:
+            size = BATCH_BYTES - self._room
+            self._sizes.append(size)
+            self._queued_bytes += size
+        self._stamps, self._messages = [], []
+        self._batches.append((self._stamps, self._messages))
+        self._room = BATCH_BYTES
+
+    def _drop(self) -> None:
+        self._batches.clear()
+        self._sizes.clear()
+        self._queued_bytes = self._room = 0
 
     def _keep_alive(self) -> None:
         transport = self._opened()

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from spyhop.clock import Clock, EventClock, WallClock
 from spyhop.errors import ConnectFailed, ConnectionLost
-from spyhop.venues.sockets import connect
+from spyhop.venues.sockets import BATCH_BYTES, connect
 from spyhop.venues.transport import Frame, Socket
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -132,6 +132,27 @@ def test_what_arrives_together_is_handed_out_together_and_in_order() -> None:
             rest, _ = await until_end(connection)
             assert len(first) > 100
             assert [frame.data for frame in [*first, *rest]] == [b"%d" % k for k in range(500)]
+
+    run(work())
+
+
+def test_a_batch_is_bounded_and_the_next_one_follows_without_a_wait() -> None:
+    said = [b"%06d" % k * 100 for k in range(2_000)]
+
+    async def talk(it: Peer) -> None:
+        await it.accept()
+        it.writer.write(b"".join(framed(TEXT, payload) for payload in said) + framed(CLOSE, struct.pack(">H", 1000)))
+
+    async def work() -> None:
+        async with peer(talk) as url:
+            connection = await connect(WallClock())(url)
+            batches = []
+            while sum(map(len, batches)) < len(said):
+                batches.append(await connection.frames())
+            await connection.close()
+            assert max(sum(len(frame.data) for frame in batch) for batch in batches) <= BATCH_BYTES + len(said[0])
+            assert len(batches) < 100
+            assert [frame.data for batch in batches for frame in batch] == said
 
     run(work())
 
@@ -324,7 +345,7 @@ def test_a_reader_that_lags_stops_the_peer_and_loses_nothing() -> None:
                 await asyncio.sleep(0.1)
             assert 0 < written < num_said
             first = await connection.frames()
-            assert sum(len(frame.data) for frame in first) < 2 * bound
+            assert sum(len(frame.data) for frame in first) < bound
             rest, lost = await until_end(connection)
             assert len(first) + len(rest) == num_said
             assert lost.code == 1000
