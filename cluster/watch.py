@@ -15,7 +15,8 @@ from cluster.board import Board
 from cluster.language import Words
 from cluster.panel import board_panel
 from spyhop.clock import NS_PER_S, Clock
-from spyhop.engine.nodes import DecisionNode, FeedNode
+from spyhop.engine.feed_node import FeedNode
+from spyhop.engine.nodes import DecisionNode
 from spyhop.engine.streams import END_OF_TIME
 from spyhop.model.entries import Entry
 from spyhop.model.rows import Rows

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from spyhop.engine.nodes import DecisionNode, FeedNode, FeedOutput, OrderNode, RiskNode
+from spyhop.engine.feed_node import FeedNode, FeedOutput
+from spyhop.engine.nodes import DecisionNode, OrderNode, RiskNode
 from spyhop.model.entries import Entry
 from spyhop.ports import RecordKeeper, TapeKeeper
 

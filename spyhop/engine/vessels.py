@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spyhop.engine.edges import Inlet, Outbox, Receipt
-from spyhop.engine.nodes import DecisionNode, FeedNode, FeedOutput, OrderNode, RiskNode
+from spyhop.engine.feed_node import FeedNode, FeedOutput
+from spyhop.engine.nodes import DecisionNode, OrderNode, RiskNode
 from spyhop.engine.streams import END_OF_TIME
 from spyhop.errors import StateError
 from spyhop.model.decisions import STRATEGIES, Intent

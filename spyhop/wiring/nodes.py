@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from spyhop.detectors.stage import DetectionStage
+from spyhop.engine.feed_node import FeedNode, FeedOutput
 from spyhop.engine.feeds import ArrayFeed, CatalogFeed, SlicedFeed
-from spyhop.engine.nodes import DecisionNode, FeedNode, FeedOutput, OrderNode, RiskNode
+from spyhop.engine.nodes import DecisionNode, OrderNode, RiskNode
 from spyhop.engine.pipeline import Pipeline
 from spyhop.engine.vessels import DecisionVessel, FeedVessel, OrderVessel, RiskVessel, has_decision
 from spyhop.execution.stage import OrderStage

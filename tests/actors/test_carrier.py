@@ -19,7 +19,7 @@ from actors import carrier as carrier_module
 from actors.carrier import Carrier, Target
 from spyhop.clock import NS_PER_S, EventClock, WallClock
 from spyhop.engine.edges import Inlet, Receipt
-from spyhop.engine.nodes import FeedOutput
+from spyhop.engine.feed_node import FeedOutput
 from spyhop.engine.streams import END_OF_TIME
 from spyhop.engine.vessels import RECORDS, FeedVessel, Messages, Records, RiskVessel, Vessel
 from spyhop.errors import StateError

@@ -10,8 +10,9 @@ from cluster.watch import FOCUS_S, Screen, Watcher
 from spyhop.clock import NS_PER_S, EventClock
 from spyhop.detectors.stage import DetectionStage
 from spyhop.detectors.state import DetectionParams
+from spyhop.engine.feed_node import FeedNode
 from spyhop.engine.feeds import ArrayFeed
-from spyhop.engine.nodes import DecisionNode, FeedNode
+from spyhop.engine.nodes import DecisionNode
 from spyhop.model import tape
 from spyhop.model.instruments import Instrument
 from spyhop.model.tape import Kind, Side, Venue

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from spyhop.clock import NS_PER_S
 from spyhop.engine.edges import Receipt
+from spyhop.engine.feed_node import FeedNode
 from spyhop.engine.feeds import ArrayFeed
-from spyhop.engine.nodes import DecisionNode, FeedNode, OrderNode, RiskNode
+from spyhop.engine.nodes import DecisionNode, OrderNode, RiskNode
 from spyhop.engine.pipeline import Pipeline
 from spyhop.engine.vessels import (
     RECORDS_DECODER,

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from spyhop.clock import NS_PER_S
-from spyhop.engine.nodes import DecisionNode, FeedNode, OrderNode, RiskNode
+from spyhop.engine.feed_node import FeedNode
+from spyhop.engine.nodes import DecisionNode, OrderNode, RiskNode
 from spyhop.model import tape
 from spyhop.model.decisions import STRATEGIES, Decision, Intent, Trigger
 from spyhop.model.orders import Fact, FundingPaid

@@ -10,8 +10,8 @@ import pytest
 from spyhop.clock import NS_PER_S
 from spyhop.engine import vessels
 from spyhop.engine.edges import Receipt
+from spyhop.engine.feed_node import FeedOutput
 from spyhop.engine.feeds import ArrayFeed
-from spyhop.engine.nodes import FeedOutput
 from spyhop.engine.streams import END_OF_TIME
 from spyhop.engine.vessels import (
     RECORDS_DECODER,
