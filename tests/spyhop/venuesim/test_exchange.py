@@ -558,6 +558,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(STEPS)
 def test_whatever_is_done_nothing_is_lost_or_made(steps: list[tuple[Any, ...]]) -> None:
@@ -616,6 +617,7 @@ def check_money(bench: Bench, account: str) -> None:
     assert sum(i.amount for i in bench.exchange.income(account, limit=10_000)) == wallet - 100_000
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(st.sampled_from(["a", "b"]), st.integers(0, 3), st.integers(1, 9)), min_size=2, max_size=12),
        st.lists(st.tuples(st.integers(0, 4), st.integers(1, 25)), max_size=20))  # fmt: skip
