@@ -133,8 +133,8 @@ class Books:
     # what may be asked
 
     def accounts(self) -> tuple[str, ...]:
-        """Return the names of all subaccounts."""
-        return self._exchange.accounts(Venue.DYDX)
+        """Return the names of all subaccounts; the venue may have accounts that are none."""
+        return tuple(name for name in self._exchange.accounts(Venue.DYDX) if "/" in name)
 
     def oracle(self, instrument: int) -> Decimal:
         """Return the oracle price of an instrument."""

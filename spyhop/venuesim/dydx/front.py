@@ -43,7 +43,10 @@ class DydxFront:
         self._channels = Channels(floor, self._bodies, self.books, snapshots, self.node.height)
         self._socket = IndexerSocket(floor, self._bodies, self._channels.snapshot)
         self._rest = IndexerRest(floor, self._bodies, self.books, snapshots, lambda: self.node.height)
-        self._node_routes = NodeRoutes(floor, self.node, self.wallets)
+        self._node_routes = NodeRoutes(floor, self.node, self.wallets, self._hold)
+        self._exchange = floor.exchange
+        self._held: list[tuple[str, dict[str, Any]]] = []
+        self._held_until = 0
         for public_key in public_keys:
             wallet = self.wallets.add(public_key)
             self.node.fund(wallet.address, 0, FUNDS)
@@ -59,6 +62,10 @@ class DydxFront:
         heights = self.node.commit()
         for height in heights:
             self._channels.on_block(self._socket, height, is_newest=height == heights[-1])
+        if self._held and self._exchange.now >= self._held_until:
+            held, self._held = self._held, []
+            for account, contents in held:
+                self._channels.tell_subaccount(self._socket, account, contents)
         self._socket.turn()
 
     def state(self) -> dict[str, Any]:
@@ -83,7 +90,7 @@ class DydxFront:
 
     def on_order(self, order: Order, change: Change, execution: Execution | None) -> None:
         """Note a change of an order of this venue."""
-        if order.request.instrument in self._pairs:
+        if order.request.account in self.books.accounts():
             self.books.on_order(order, change, execution)
 
     def on_account(self, account: str, change: Change, instruments: tuple[int, ...]) -> None:
@@ -91,5 +98,12 @@ class DydxFront:
         if account in self.books.accounts():
             self.books.on_account(account, change, instruments)
 
+    def _hold(self, until: int) -> None:
+        """Keep back what subaccounts are told until `until`."""
+        self._held_until = max(self._held_until, until)
+
     def _tell(self, account: str, contents: dict[str, Any]) -> None:
+        if self._held or self._exchange.now < self._held_until:
+            self._held.append((account, contents))
+            return
         self._channels.tell_subaccount(self._socket, account, contents)

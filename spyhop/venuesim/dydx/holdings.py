@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -12,6 +12,9 @@ from spyhop.venuesim.dydx import chain, names
 from spyhop.venuesim.dydx.quantums import ClobPair
 from spyhop.venuesim.dydx.tickets import Ticket
 from spyhop.venuesim.words import Execution
+
+_KEPT: Final = 1_000
+"""How many positions of a subaccount are remembered."""
 
 
 class Holding(msgspec.Struct, kw_only=True):
@@ -125,7 +128,10 @@ class Holdings:
         if holding is None:
             number = int(account.rpartition("/")[2])
             holding = self._open[key] = Holding(account=account, number=number, pair=pair, opened=ts)
-            self._all.setdefault(account, []).append(holding)
+            kept = self._all.setdefault(account, [])
+            kept.append(holding)
+            if len(kept) > _KEPT and kept[0].closed:
+                del kept[0]
         return holding
 
 

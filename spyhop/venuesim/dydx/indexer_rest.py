@@ -207,14 +207,14 @@ class IndexerRest:
 
     def _known(self, query: Query) -> str:
         account = query.subaccount()
-        if account not in self._floor.exchange.accounts(Venue.DYDX):
+        if account not in self._books.accounts():
             address, _, number = account.rpartition("/")
             raise BadRequest(404, f"No subaccount found with address {address} and subaccountNumber {number}")
         return account
 
     def _address(self, query: Query) -> Any:
         address = query.need("address")
-        found = [name for name in self._floor.exchange.accounts(Venue.DYDX) if name.rpartition("/")[0] == address]
+        found = [name for name in self._books.accounts() if name.rpartition("/")[0] == address]
         if not found:
             raise BadRequest(404, f"No subaccounts found for address {address}")
         return {

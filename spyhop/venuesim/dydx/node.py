@@ -26,6 +26,7 @@ from spyhop.venuesim.dydx.tickets import OrderStatus, Ticket, uuid_of
 from spyhop.venuesim.dydx.transactions import Rejected, Transaction, is_signed, parse
 from spyhop.venuesim.dydx.wallets import Wallet, Wallets
 from spyhop.venuesim.exchange import Exchange
+from spyhop.venuesim.thinning import thin
 from spyhop.venuesim.words import RefusalCode, Refused
 
 _CACHE: Final = 10_000
@@ -67,6 +68,7 @@ class Node:
         self._memory: dict[str, Ticket] = {}
         self._cancels: dict[str, int] = {}
         self._rates = BlockRates()
+        self._fraction = 1.0
 
     @property
     def block_time(self) -> int:
@@ -78,13 +80,14 @@ class Node:
         """Return how many messages wait for the next block."""
         return len(self._waiting)
 
-    def broadcast(self, raw: bytes) -> Receipt:
-        """Check a signed transaction and let it in."""
+    def broadcast(self, raw: bytes, fraction: float = 1.0) -> Receipt:
+        """Check a signed transaction and let it in; a short-term order finds `fraction` of what it would find."""
         tx_hash = hashlib.sha256(raw).hexdigest().upper()
         if tx_hash in self._cache:
             return Receipt(tx_hash, 19, "sdk", "tx already in mempool")
         try:
             tx = parse(raw)
+            self._fraction = fraction
             self._admit(tx)
         except Rejected as refusal:
             self.num_rejected += 1
@@ -252,6 +255,8 @@ class Node:
         if before is not None and before.status.is_open:
             self._withdraw(before)
         self._books.hold(ticket)
+        if self._fraction < 1.0:
+            thin(self._exchange, ticket.request(), self._fraction)
         try:
             self._submit(ticket)
         except Refused as refusal:
@@ -318,6 +323,8 @@ class Node:
         except (Refused, KeyError) as refusal:
             code, codespace, log = 402, "subaccounts", str(refusal)
         self.included[tx.hash] = Included(tx, self.height, code, codespace, log)
+        if len(self.included) > _CACHE:
+            del self.included[next(iter(self.included))]
 
     def _deliver_order(self, ticket: Ticket) -> None:
         before = self._memory.get(ticket.uuid)

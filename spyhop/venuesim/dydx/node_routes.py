@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -27,10 +28,10 @@ _USED_GAS = "86055"
 
 
 class NodeRoutes:
-    """Answers for `node` on `floor`."""
+    """Answers for `node` on `floor`; `hold` keeps back until a time what subaccounts would be told."""
 
-    def __init__(self, floor: Floor, node: Node, wallets: Wallets) -> None:
-        self._floor, self._node, self._wallets = floor, node, wallets
+    def __init__(self, floor: Floor, node: Node, wallets: Wallets, hold: Callable[[int], None]) -> None:
+        self._floor, self._node, self._wallets, self._hold = floor, node, wallets, hold
         self.num_broadcasts = 0
 
     def routes(self, app: web.Application) -> None:
@@ -118,10 +119,15 @@ class NodeRoutes:
         if reject := faults.hit(FaultKind.REJECT, LABEL, *names):
             tx_hash = hashlib.sha256(raw).hexdigest().upper()
             return _receipt(Receipt(tx_hash, abs(reject.code), "clob", "rejected on request"))
-        receipt = self._node.broadcast(raw)
+        if later := faults.hit(FaultKind.REPLY_FIRST, LABEL, *names):
+            self._hold(self._floor.exchange.now + later.delay_ns)
+        partial = faults.hit(FaultKind.PARTIAL_FILL, LABEL, *names)
+        receipt = self._node.broadcast(raw, partial.fraction if partial else 1.0)
         self._floor.publish()
         if faults.hit(FaultKind.UNKNOWN_EXECUTED, LABEL, *names):
             return _failure(-32603, "timed out waiting for tx to be included in a block", 503)
+        if sooner := faults.hit(FaultKind.EVENT_FIRST, LABEL, *names):
+            await self._floor.clock.sleep(sooner.delay_s)
         return _receipt(receipt)
 
     async def _account_info(self, request: web.Request) -> web.Response:

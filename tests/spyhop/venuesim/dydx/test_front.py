@@ -12,7 +12,11 @@ import pytest
 from ccxt.base.errors import AuthenticationError, DuplicateOrderId, InvalidOrder, OrderImmediatelyFillable
 
 from spyhop.clock import NS_PER_MINUTE, NS_PER_MS, NS_PER_S
+from spyhop.model.tape import Flag, Kind, Side, joined
+from spyhop.venues.dydx.adapter import DydxAdapter
 from spyhop.venues.dydx_orders import DydxOrders
+from spyhop.venues.params import FeedParams
+from spyhop.venues.transport import Frame
 from spyhop.venuesim.dydx import chain, wallets
 
 START = 1_780_000_020 * NS_PER_S
@@ -238,5 +242,42 @@ def test_a_client_that_was_killed_asks_what_the_venue_knows(bench: Callable[...,
             assert state["node"]["height"] == chain.height_at(sim.clock.now_ns())
             assert [fill["size"] for fill in state["fills"]] == ["0.02"]
             assert state["node"]["open"] == []
+
+    run(bench, story)
+
+
+def test_our_own_client_reads_every_frame_and_ends_with_the_venues_book(bench: Callable[..., Any]) -> None:
+    async def story(sim: Any) -> None:
+        rest: Any = None  # decoding asks for nothing
+        adapter = DydxAdapter(sim.floor.exchange.instruments[0], sim.endpoints.dydx, rest, FeedParams())
+        decoded = []
+        for number, plan in enumerate(adapter.sockets()):
+            async with sim.http.ws_connect(plan.url) as ws:
+                adapter.opened(plan.name, number)
+                for hello in plan.hello:
+                    await ws.send_str(hello.decode())
+                while not any(c.num_heard == len(plan.hello) for c in sim.floor.connections):
+                    await asyncio.sleep(0.001)
+                sim.turn(12.0)
+                await ws.send_str("{")  # its error comes after everything else
+                while b'"error"' not in (message := (await ws.receive_str()).encode()):
+                    decoded.append(adapter.decode(plan.name, number, [Frame(sim.clock.now_ns(), message)]))
+                adapter.closed(plan.name, number)
+            if plan.name == "book":
+                _, bids, asks = sim.floor.exchange.book(0, 100)
+        assert [one.set_aside for one in decoded if one.set_aside] == []
+        assert [one.wants for one in decoded if one.wants] == []
+        rows = joined([one.events for one in decoded])
+        book: dict[int, dict[int, int]] = {Side.BUY: {}, Side.SELL: {}}
+        for row in rows[rows["kind"] == Kind.LEVEL]:
+            if not row["flags"] & Flag.EMPTY:
+                book[int(row["side"])][int(row["price"])] = int(row["qty"])
+        assert [(price, book[Side.BUY][price]) for price, _ in bids] == bids
+        assert [(price, book[Side.SELL][price]) for price, _ in asks] == asks
+        trades = rows[rows["kind"] == Kind.TRADE]
+        assert (trades["id"][1:] > trades["id"][:-1]).all()
+        newest = trades[(trades["flags"] & Flag.BACKFILLED) == 0]
+        assert len(newest) == 119  # one in 100 ms; the first is in the snapshot
+        assert {Kind.LIQUIDATION, Kind.MARK, Kind.BLOCK, Kind.BAR_CLOSE, Kind.OPEN_INTEREST} <= set(rows["kind"])
 
     run(bench, story)

@@ -17,6 +17,7 @@ ADDRESS = wallets.TEST_ADDRESS
 OWNER = {"address": ADDRESS, "subaccountNumber": 0}
 
 
+@pytest.mark.slow
 def test_bodies_validate_against_the_indexers_own_openapi(bench: Callable[..., Any], recordings: Path) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     swagger = msgspec.json.decode((recordings / "wire/dydx_v4-chain/indexer_comlink_swagger.json").read_bytes())

@@ -401,3 +401,43 @@ def test_unknown_outcomes_that_did_and_did_not_execute(bench: Callable[..., Any]
         assert await status_of(sim, 1) == ""
 
     run(bench, story, faults)
+
+
+def test_a_partial_fill_leaves_the_rest(bench: Callable[..., Any]) -> None:
+    async def story(sim: Any) -> None:
+        signer = sim.signer
+        order = signer.order(1, lots=100, price=MID + 1, time_in_force=1, good_til_block=sim.height + 5)
+        assert (await sim.broadcast(signer.sign(order)))["code"] == 0
+        sim.next_block()
+        (found,) = await sim.get("/orders", address=signer.address, subaccountNumber=0)
+        assert (found["totalFilled"], found["status"]) == ("0.0025", "CANCELED")
+        accounts = (await sim.get(f"/addresses/{signer.address}"))["subaccounts"]
+        assert len(accounts) == 1
+
+    run(bench, story, (Fault(kind=FaultKind.PARTIAL_FILL, venue="dydx", fraction=0.25, count=1),))
+
+
+@pytest.mark.parametrize("kind", [FaultKind.EVENT_FIRST, FaultKind.REPLY_FIRST])
+def test_the_reply_or_the_event_comes_first(bench: Callable[..., Any], kind: FaultKind) -> None:
+    async def story(sim: Any) -> None:
+        signer = sim.signer
+        async with sim.ws() as ws:
+            await ws.receive_json()
+            await ws.send_json({"type": "subscribe", "channel": "v4_subaccounts", "id": f"{signer.address}/0"})
+            while not any(one["subscriptions"] for one in sim.front.state()["sessions"]):
+                await asyncio.sleep(0.001)
+            sim.turn(0.1)
+            await ws.receive_json()
+            before = sim.clock.now_ns()
+            raw = signer.sign(signer.order(1, good_til_block=sim.height + 9))
+            assert (await sim.broadcast(raw))["code"] == 0
+            if kind is FaultKind.EVENT_FIRST:
+                assert sim.clock.now_ns() - before == 2 * NS_PER_S  # the reply took its time
+            else:
+                with pytest.raises(TimeoutError):
+                    await ws.receive_json(timeout=0.05)
+                sim.turn(2.0)
+            opened = await ws.receive_json(timeout=5)
+            assert opened["contents"]["orders"][0]["status"] == "BEST_EFFORT_OPENED"
+
+    run(bench, story, (Fault(kind=kind, venue="dydx", delay_s=2.0, count=1),))
