@@ -64,7 +64,8 @@ def scripted_tape(venue: Venue, start: int, seconds: int) -> Events:
 
 @cache
 def tape_from_zero(venue: Venue, seconds: int) -> Events:
-    """A snapshot of 30 levels a side, then every 100 ms a diff, a quote and a trade; a mark and a liquidation a second.
+    """A snapshot of 30 levels a side, then every 100 ms a diff, a quote and a trade; a mark a second and three
+    liquidations in every two and a half.
 
     The mid goes round by a few ticks, so that books, bars and prices all change; everything is a function of the step.
     """
@@ -96,6 +97,7 @@ def tape_from_zero(venue: Venue, seconds: int) -> Events:
             mark = MID * 10_000_000
             row(Kind.MARK, ts, 0, 0, MID, 0, 3_600 * NS_PER_S, mark, mark)
             row(Kind.OPEN_INTEREST, ts, 0, 0, 0, 5_000_000 + step)
+        if step % 25 < 3 and not is_spot:
             row(Kind.LIQUIDATION, ts, Side.SELL, 0, MID - 1, 14, 0, MID - 1)
         before = number
     tape = np.zeros(len(rows), EVENT)

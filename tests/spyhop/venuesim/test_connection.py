@@ -125,17 +125,19 @@ def test_the_24_hours_pass_on_the_exchange_s_clock(bench: Any) -> None:
 def test_who_does_not_answer_pings_is_sent_away(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(front, "USDM_MANNERS", Manners(ping_s=0.2, pong_s=0.3))
 
+    async def pings_until_the_end(socket: Any) -> int:
+        pings = 0
+        async with asyncio.timeout(5.0):
+            while (message := await socket.receive()).type is not aiohttp.WSMsgType.CLOSE:
+                pings += message.type is aiohttp.WSMsgType.PING
+        return pings
+
     async def scene() -> tuple[int | None, int | None, int]:
         async with bench() as sim:
             url = sim.endpoints.binance_usdm.ws + TRADES
             async with sim.http.ws_connect(url, autoping=False) as mute, sim.http.ws_connect(url) as polite:
-                pings = 0
-                async with asyncio.timeout(5.0):
-                    while (message := await mute.receive()).type is not aiohttp.WSMsgType.CLOSE:
-                        pings += message.type is aiohttp.WSMsgType.PING
-                        if message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSING):
-                            break
-                await sim.told(polite, lambda heard: True)
+                # who answers lives through several pings meanwhile
+                pings, _ = await asyncio.gather(pings_until_the_end(mute), ids(sim, polite, "a", 12))
                 return mute.close_code, polite.close_code, pings
 
     code, polite_code, pings = asyncio.run(scene())
