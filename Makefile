@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test setup lint bench clean
+.PHONY: run test setup lint bench soak clean
 
 setup: $(STAMP)
 
@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml
 	touch $(STAMP)
 
 run: setup
-	$(BIN)/spyhop run --paper --generate --hours 0.25 --symbols BTCUSDT,ETHUSDT
+	$(BIN)/spyhop run --paper --hours 0.15 --speed 10 --symbols BTCUSDT,ETHUSDT
 	$(BIN)/spyhop report --paper
 
 lint: setup
@@ -29,7 +29,11 @@ test: lint
 	$(BIN)/python -m pytest
 
 bench: setup
-	@for name in decode replay detectors latency memory; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	@for name in decode replay detectors latency memory wire rows faults; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+
+# a day of market time with random faults, about twenty minutes
+soak: setup
+	$(BIN)/python -m benchmarks.soak
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
