@@ -11,6 +11,7 @@ import pytest
 
 from spyhop.config.settings import Settings
 from spyhop.strategies.filter import SignalFilterParams
+from spyhop.venues.endpoints import Endpoints
 
 # Ray reads these when it is imported; a file in $HOME must not change what a test does
 os.environ["RAY_AUTH_MODE"] = "disabled"
@@ -36,6 +37,15 @@ def local_ray(prepared_kernels: None) -> Iterator[None]:
 
     with started(dashboard=False, num_cpus=4):
         yield
+
+
+@pytest.fixture(scope="session")
+def venues(prepared_kernels: None) -> Iterator[Endpoints]:
+    """A venue simulator in a process of its own: BTCUSDT, its spot and its dYdX follower, ten times real time."""
+    from cluster.origins import simulator
+
+    with simulator(["--symbols", "BTCUSDT", "--speed", "10", "--seed", "5"]) as endpoints:
+        yield endpoints
 
 
 @pytest.fixture(scope="session")

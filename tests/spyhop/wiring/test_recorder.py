@@ -254,8 +254,8 @@ def test_killed_and_started_again_it_misses_a_second_at_most_marks_it_and_repeat
 
     import_data([tmp_path / "raw"], str(tmp_path / "again"))
     again = scanned(tmp_path / "again")
-    # between the last flush of the raw frames and the kill the tape alone has what came
-    flushed = max(one.ts for one in frames if one.ts < cut.ts)
+    # the tape and the raw frames are flushed one after the other, so right before the kill one of them may have more
+    flushed = min(max(one.ts for one in frames if one.ts < cut.ts), int(before["ts_recv"][-1]))
     both = [
         one[(one["kind"] != Kind.STATUS) & ((one["ts_recv"] < flushed) | (one["ts_recv"] > gaps["ts_recv"][0]))]
         for one in (rows, again)
@@ -264,9 +264,10 @@ def test_killed_and_started_again_it_misses_a_second_at_most_marks_it_and_repeat
     told, retold = [one[columns][one["flags"] & int(Flag.BACKFILLED) == 0].tolist() for one in both]
     # what came at the very end and was not taken any more is among the raw frames alone
     assert retold[: len(told)] == told
-    assert len(retold) - len(told) < 100
-    backfilled = [set(one[columns][one["flags"] & int(Flag.BACKFILLED) != 0].tolist()) for one in both]
-    assert backfilled[1] >= backfilled[0]
+    assert len(retold) - len(told) < 2 * SPEED * 1_000 / STEP_MS * 4
+    # and what one of them had heard was a repeat to it when REST told it again
+    anything = [set(one[[name for name in columns if name != "flags"]].tolist()) for one in (both[0], again)]
+    assert anything[1] >= anything[0]
 
 
 class Told:
