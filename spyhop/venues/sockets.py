@@ -13,7 +13,6 @@ import logging
 import os
 import socket
 import ssl as tls
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -32,16 +31,15 @@ from picows import (
 
 from spyhop.clock import Clock
 from spyhop.errors import ConnectFailed, ConnectionLost
+from spyhop.venues.arrivals import Arrivals
 from spyhop.venues.transport import Dial, Frame, Socket
 from spyhop.venues.urls import shown
 
 _LAST_OF_DATA, _PING, _CLOSE = WSMsgType.BINARY.value, WSMsgType.PING.value, WSMsgType.CLOSE.value
 _NO_STATUS, _ABNORMAL = 1005, 1006
 _CLOSE_S = 1.0
-BATCH_BYTES = 1 << 17
 # picows speaks of paths and addresses; what a caller must know is told by our errors
 _SILENT = logging.Logger("picows", logging.CRITICAL + 1)
-_new_frame = tuple.__new__
 
 
 def connect(
@@ -106,13 +104,8 @@ class _Connection(WSListener):
         self._max_queued_bytes = max_queued_bytes
         self._ping_s, self._pong_s = ping_s, pong_s
         self._transport: WSTransport | None = None
-        # frames become objects when they are taken: thousands that wait would be work for the garbage collector
-        self._stamps: list[int] = []  # of the newest of
-        self._messages: list[bytes] = []
-        self._batches: deque[tuple[list[int], list[bytes]]] = deque()
-        self._sizes: deque[int] = deque()  # bytes of all batches but the newest
-        self._room = 0  # bytes until the newest is full
-        self._queued_bytes = 0
+        self._arrivals = Arrivals()
+        self._messages: list[bytes] = []  # of the read that goes on
         self._parts: list[bytes] = []
         self._stamp = 0
         self._waiter: asyncio.Future[None] | None = None
@@ -127,10 +120,10 @@ class _Connection(WSListener):
     # ── called by the session
 
     async def frames(self) -> Sequence[Frame]:
-        """Wait for messages and return what has arrived, about BATCH_BYTES at most; raise ConnectionLost at the end."""
-        if self._batches:
+        """Wait for messages and return what has arrived, a batch at most; raise ConnectionLost at the end."""
+        if self._arrivals:
             await self._give_way()
-        while not self._batches:
+        while not self._arrivals:
             if self._end is not None:
                 raise ConnectionLost(self._url, *self._end)
             self._waiter = asyncio.get_running_loop().create_future()
@@ -138,14 +131,10 @@ class _Connection(WSListener):
                 await self._waiter
             finally:
                 self._waiter = None
-        stamps, messages = self._batches.popleft()
-        if self._batches:
-            self._queued_bytes -= self._sizes.popleft()
-        else:
-            self._queued_bytes = self._room = 0
-        if self._queued_bytes <= self._max_queued_bytes // 2:
+        taken = self._arrivals.take()
+        if self._arrivals.num_bytes <= self._max_queued_bytes // 2:
             self._read_on()
-        return [_new_frame(Frame, stamped) for stamped in zip(stamps, messages, strict=True)]
+        return taken
 
     def send(self, message: bytes) -> None:
         """Send one text message; raise ConnectionLost when the connection has ended or is ending."""
@@ -160,7 +149,7 @@ class _Connection(WSListener):
             return
         self._is_closing = True
         self._fault = self._fault or (Code.OK.value, "closed by us")
-        self._drop()
+        self._arrivals.clear()
         self._read_on()
         self._opened().send_close(Code.OK)
         await asyncio.wait({self._watch}, timeout=_CLOSE_S)
@@ -182,10 +171,6 @@ class _Connection(WSListener):
         kind: int = frame.msg_type  # type: ignore[assignment]  # the stub says Enum; it is a plain int
         if kind <= _LAST_OF_DATA:
             if kind and frame.fin and not self._parts:
-                if self._room <= 0:
-                    self._next_batch()
-                self._room -= frame.payload_size + 1
-                self._stamps.append(self._stamp)
                 self._messages.append(frame.get_payload_as_bytes())
             else:
                 self._on_part(frame, is_first=kind > 0)
@@ -206,14 +191,13 @@ class _Connection(WSListener):
     # ── in between
 
     def _on_read(self) -> None:
-        self._stamp = 0
+        stamp, self._stamp = self._stamp, 0
+        messages, self._messages = self._messages, []
         self._has_heard = True
-        if self._is_closing:
-            self._drop()
+        if not messages or self._is_closing:
             return
-        if not self._batches:
-            return
-        if self._queued_bytes + BATCH_BYTES - self._room > self._max_queued_bytes:
+        self._arrivals.add(stamp, messages)
+        if self._arrivals.num_bytes > self._max_queued_bytes:
             self._pause()
         self._wake()
 
@@ -225,13 +209,8 @@ class _Connection(WSListener):
         if sum(map(len, self._parts)) > self._max_queued_bytes:
             self._hang_up(Code.MESSAGE_TOO_BIG.value, "message too big")
         elif frame.fin:
-            message = b"".join(self._parts)
+            self._messages.append(b"".join(self._parts))
             self._parts.clear()
-            if self._room <= 0:
-                self._next_batch()
-            self._room -= len(message) + 1
-            self._stamps.append(self._stamp)
-            self._messages.append(message)
 
     async def _give_way(self) -> None:
         """Let others have a turn between two batches, without reading more than is already waiting."""
@@ -247,20 +226,6 @@ class _Connection(WSListener):
         if not self._is_paused:
             self._is_paused = True
             self._opened().underlying_transport.pause_reading()
-
-    def _next_batch(self) -> None:
-        if self._batches:
-            size = BATCH_BYTES - self._room
-            self._sizes.append(size)
-            self._queued_bytes += size
-        self._stamps, self._messages = [], []
-        self._batches.append((self._stamps, self._messages))
-        self._room = BATCH_BYTES
-
-    def _drop(self) -> None:
-        self._batches.clear()
-        self._sizes.clear()
-        self._queued_bytes = self._room = 0
 
     def _keep_alive(self) -> None:
         transport = self._opened()

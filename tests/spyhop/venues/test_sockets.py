@@ -18,7 +18,8 @@ from aiohttp import web
 
 from spyhop.clock import Clock, EventClock, WallClock
 from spyhop.errors import ConnectFailed, ConnectionLost
-from spyhop.venues.sockets import BATCH_BYTES, connect
+from spyhop.venues.arrivals import BATCH_BYTES
+from spyhop.venues.sockets import connect
 from spyhop.venues.transport import Frame, Socket
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
