@@ -5,14 +5,19 @@
     MORE     socket's name     its number          one that was decoded together with the frame before
     OPENED   socket's name     its number          -
     CLOSED   socket's name     its number          -
+    ASKED    method, its       number of the call  -
+             arguments
     ANSWER   when asked (ns),  number of the call  the body as it came
              METHOD, URL
+    REFUSED  METHOD, URL       number of the call  why there is no answer
     CALL     method, its       number of the call  -
              arguments
-    FAILED   method            number of the call  why
+    FAILED   method, its       number of the call  why
+             arguments
     MARK     -                 -                   a Mark as JSON
 
-A CALL stands where its rows went onto the tape; its answers stand before it.
+Every call begins with ASKED and ends with CALL, where its rows went onto the tape, or with FAILED; its answers stand
+between them.
 """
 
 from __future__ import annotations
@@ -36,6 +41,8 @@ class RawKind(IntEnum):
     FAILED = 5
     MARK = 6
     MORE = 7
+    ASKED = 8
+    REFUSED = 9
 
 
 class RawRecord(NamedTuple):

@@ -51,6 +51,7 @@ class TapeRecorder:
     def __init__(self, lake: Lake, journal: Path, instruments: Sequence[Instrument], now_ns: int) -> None:
         self._lake, self._journal = lake, journal
         self._instruments = {instrument.key: instrument for instrument in instruments}
+        self._waiting: dict[str, list[Events]] = {key: [] for key in self._instruments}
         self._lock = _locked(journal)
         try:
             self.num_brought_in = sum(bring_in(lake, part) is not None for part in _parts(journal))
@@ -81,12 +82,12 @@ class TapeRecorder:
         return list(self._lake.scan(key, last - span_ns, last + 1, instrument=self._instruments[key].id))
 
     def append(self, key: str, events: Events) -> None:
-        """Take events in order; durable after the next `flush`."""
+        """Take events in order; on the disk and durable after the next `flush`."""
         kept = events[channels_of(events) != NO_CHANNEL]
         if len(kept):
             if key in self._unmarked:
                 kept = self._with_gap(key, kept)
-            self._tapes.append(key, kept)
+            self._waiting[key].append(kept)
             self.last[key] = int(kept["ts_recv"][-1])
 
     # a feed that goes on says itself that events are missing, though not for how long
@@ -107,12 +108,17 @@ class TapeRecorder:
 
     def flush(self) -> None:
         """Make everything appended durable."""
+        for key, batches in self._waiting.items():
+            if batches:
+                self._tapes.append(key, tape.joined(batches))
+                batches.clear()
         self._tapes.flush()
 
     def next_part(self, now_ns: int) -> Path | None:
         """Begin a new part when the hour is over; return the old one, which is to be brought in, or None."""
         if now_ns // NS_PER_HOUR == self._hour:
             return None
+        self.flush()
         self._tapes.close()
         done = self._part
         self._part, self._tapes = self._begin(now_ns)
@@ -121,6 +127,7 @@ class TapeRecorder:
     def close(self) -> None:
         """Bring everything into the lake that is not yet there and let the folder go."""
         try:
+            self.flush()
             self._tapes.close()
             for part in _parts(self._journal):
                 bring_in(self._lake, part)
@@ -180,11 +187,13 @@ def _stored(lake: Lake, part: Path, streams: list[str], instruments: dict[str, I
 
 def _blocks(part: Path, key: str, min_rows: int = 1 << 16) -> Iterator[Events]:
     waiting: list[Events] = []
+    num_rows = 0
     for events in read_tape(part, key):
         waiting.append(events)
-        if sum(len(one) for one in waiting) >= min_rows:
+        num_rows += len(events)
+        if num_rows >= min_rows:
             yield tape.joined(waiting)
-            waiting = []
+            waiting, num_rows = [], 0
     if waiting:
         yield tape.joined(waiting)
 

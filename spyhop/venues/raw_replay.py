@@ -7,7 +7,7 @@ missing from the tape of that feed is what it said of itself: STATUS and TIMER r
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from spyhop.model.raw import RawKind, RawRecord
 from spyhop.model.tape import Events, Flag, Kind
 from spyhop.venues.adapter import Adapter
 from spyhop.venues.dedup import Dedup
-from spyhop.venues.raw_tap import request_name
+from spyhop.venues.raw_tap import CURRENT_CALL, request_name
 from spyhop.venues.transport import Frame, Response
 
 _NOT_RECORDED = "call whose answers were not recorded"
@@ -36,30 +36,53 @@ class Told(NamedTuple):
 
 
 class RecordedAnswers:
-    """Answers that were recorded, by call; an Http for the adapter of one feed."""
+    """What was answered then, handed over when its record comes; an Http for the adapter of one feed.
+
+    A request waits for its answer's record. One that was made in another order, or not at all, finds or leaves it here.
+    """
 
     def __init__(self) -> None:
-        self._answers: dict[int, dict[str, deque[Response]]] = {}
-        self._of_call: dict[str, deque[Response]] = {}
-
-    def add(self, record: RawRecord) -> None:
-        """Keep an answer until its call."""
-        asked, _, name = record.source.partition(" ")
-        answers = self._answers.setdefault(record.connection, defaultdict(deque))
-        answers[name].append(Response(200, {}, record.data, int(asked), record.ts))
-
-    def begin(self, call: int) -> None:
-        """Answer from now on as during `call`, and forget its answers afterwards."""
-        self._of_call = self._answers.pop(call, {})
+        self._waiting: dict[tuple[int, str], deque[asyncio.Future[Response]]] = {}
+        self._early: dict[tuple[int, str], deque[Response | VenueError]] = {}
 
     async def request(
         self, method: str, url: str, params: Mapping[str, str | int] | None = None, *, timeout_s: float = 10.0
     ) -> Response:
-        """Return the next answer to this very request; raise VenueUnavailable when none was recorded."""
-        answers = self._of_call.get(request_name(method, url, params))
-        if not answers:
-            raise VenueUnavailable(url, 0, "no answer was recorded")
-        return answers.popleft()
+        """Return the next answer to this very request; raise VenueUnavailable when there was none."""
+        key = (CURRENT_CALL.get(), request_name(method, url, params))
+        if early := self._early.get(key):
+            answer = early.popleft()
+            if isinstance(answer, VenueError):
+                raise answer
+            return answer
+        waiting: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key, deque()).append(waiting)
+        return await waiting
+
+    async def take(self, record: RawRecord) -> None:
+        """Hand an ANSWER or REFUSED to whoever waits for it, and let the adapter go on as far as it can."""
+        name, answer = record.source, VenueUnavailable("", 0, record.data.decode("utf-8", "replace"))
+        told: Response | VenueError = answer
+        if record.kind == RawKind.ANSWER:
+            asked, _, name = record.source.partition(" ")
+            told = Response(200, {}, record.data, int(asked), record.ts)
+        key = (record.connection, name)
+        waiting = self._waiting.get(key)
+        if not waiting:
+            self._early.setdefault(key, deque()).append(told)
+            return
+        future = waiting.popleft()
+        if isinstance(told, VenueError):
+            future.set_exception(told)
+        else:
+            future.set_result(told)
+        await _settled()
+
+    def forget(self, call: int) -> None:
+        """Drop what is left of a call that has ended."""
+        for box in (self._waiting, self._early):
+            for key in [key for key in box if key[0] == call]:
+                del box[key]
 
     async def close(self) -> None:
         """Hold nothing open."""
@@ -70,12 +93,14 @@ class FeedReplay:
 
     def __init__(self, adapter: Adapter, answers: RecordedAnswers) -> None:
         self._adapter, self._answers = adapter, answers
+        self._calls: dict[int, asyncio.Task[Events]] = {}
         self._dedup = Dedup()
         self._ts = 0
 
     def renew(self, adapter: Adapter, answers: RecordedAnswers) -> None:
         """Go on with a fresh adapter: the records are those of another process, the tape is the same."""
         self._adapter, self._answers = adapter, answers
+        self._calls.clear()
         self._dedup.reset_book()
 
     def connection(self, record: RawRecord) -> None:
@@ -86,10 +111,6 @@ class FeedReplay:
             self._adapter.closed(record.source, record.connection)
             self._dedup.reset_book()
 
-    def answer(self, record: RawRecord) -> None:
-        """Keep an answer for the call that it belongs to."""
-        self._answers.add(record)
-
     def decode(self, records: Sequence[RawRecord], number: int) -> Told:
         """Decode frames of one connection."""
         first = records[0]
@@ -99,36 +120,48 @@ class FeedReplay:
         aside = [(places.get(raw, number), reason, raw) for reason, raw in decoded.set_aside]
         return Told(first.feed, number, self._on_tape(self._dedup.admit(decoded.events)), aside, decoded.ignored)
 
-    async def call(self, record: RawRecord, number: int) -> Told:
-        """Ask the adapter what it was asked then."""
-        self._answers.begin(record.connection)
-        try:
-            events = await self._asked(*record.source.split(" "))
-        except (VenueError, ValueError, TypeError):
+    async def on_call(self, record: RawRecord, number: int) -> Told | None:
+        """Take one record of a call; return what the call came to when it has ended well."""
+        match record.kind:
+            case RawKind.ASKED:
+                token = CURRENT_CALL.set(record.connection)
+                self._calls[record.connection] = asyncio.create_task(self._asked(*record.source.split(" ")))
+                CURRENT_CALL.reset(token)
+                await _settled()
+                return None
+            case RawKind.ANSWER | RawKind.REFUSED:
+                await self._answers.take(record)
+                return None
+        call = self._calls.pop(record.connection, None)
+        self._answers.forget(record.connection)
+        events = await _result(call)
+        if record.kind == RawKind.FAILED:
+            return None
+        if events is None:
             return Told(record.feed, number, tape.empty(), (), {_NOT_RECORDED: 1})
-        return Told(record.feed, number, self._on_tape(events), (), {})
+        return Told(record.feed, number, self._on_tape(self._admitted(record, events)), (), {})
 
     async def _asked(self, what: str, *arguments: str) -> Events:
-        adapter, dedup = self._adapter, self._dedup
+        adapter = self._adapter
         if what == "time":
             await adapter.venue_time()
             return tape.empty()
         if what == "book":
-            return dedup.admit(await adapter.book())
+            return await adapter.book()
         if what == "poll":
             (poll,) = [poll for poll in adapter.polls() if poll.name == " ".join(arguments)]
-            return dedup.admit(await poll.fetch())
+            return await poll.fetch()
         num_bars, since = arguments
-        events = await adapter.sync(int(num_bars), int(since))
-        fresh = dedup.admit(events)
+        return await adapter.sync(int(num_bars), int(since))
+
+    def _admitted(self, record: RawRecord, events: Events) -> Events:
+        fresh = self._dedup.admit(events)
+        if not record.source.startswith("sync "):
+            return fresh
         is_minute = (events["kind"] == Kind.BAR_OPEN) & (events["interval_s"] == 60)
         opens = events["id"][is_minute & ((events["flags"] & int(Flag.PARTIAL)) == 0)]
-        freed = dedup.answered(int(opens.min()), int(opens.max())) if len(opens) else dedup.anchor()
+        freed = self._dedup.answered(int(opens.min()), int(opens.max())) if len(opens) else self._dedup.anchor()
         return tape.joined([fresh, freed])
-
-    def forget(self, record: RawRecord) -> None:
-        """Drop the answers of a call that failed."""
-        self._answers.begin(record.connection)
 
     def held(self, feed: str, number: int) -> Told:
         """Return the bars that waited for others before them, at the end of the records."""
@@ -165,13 +198,30 @@ def replay(records: Iterable[RawRecord], feeds: Mapping[str, FeedReplay]) -> Ite
                     waiting[record.feed] = (number, [record])
                 case RawKind.OPENED | RawKind.CLOSED:
                     feed.connection(record)
-                case RawKind.ANSWER:
-                    feed.answer(record)
-                case RawKind.CALL:
-                    yield runner.run(feed.call(record, number))
-                case RawKind.FAILED:
-                    feed.forget(record)
+                case RawKind.MARK:
+                    continue
+                case _:
+                    if (told := runner.run(feed.on_call(record, number))) is not None:
+                        yield told
     for key, (first, frames) in waiting.items():
         yield feeds[key].decode(frames, first)
     for key, feed in feeds.items():
         yield feed.held(key, number + 1)
+
+
+# an answer may wake a task that wakes another: gathered requests are three deep
+async def _settled() -> None:
+    for _ in range(8):
+        await asyncio.sleep(0)
+
+
+async def _result(call: asyncio.Task[Events] | None) -> Events | None:
+    """Return what a call came to; None when it still waits for what was not recorded, failed, or never began."""
+    if call is None:
+        return None
+    if not call.done():
+        call.cancel()
+    try:
+        return await call
+    except (VenueError, ValueError, TypeError, asyncio.CancelledError):
+        return None

@@ -21,7 +21,8 @@ from spyhop.venues.adapter import Adapter, Decoded, Poll, SocketPlan, VenueTime
 from spyhop.venues.transport import Frame, Http, Response
 
 _T = TypeVar("_T")
-_CALL: ContextVar[int] = ContextVar("_CALL", default=0)
+CURRENT_CALL: ContextVar[int] = ContextVar("CURRENT_CALL", default=0)
+"""The number of the adapter's call that this task works for, 0 for none."""
 
 
 class TappedAdapter:
@@ -72,14 +73,15 @@ class TappedAdapter:
     async def _call(self, what: str, call: Callable[[], Awaitable[_T]]) -> _T:
         self._num_calls += 1
         number = self._num_calls
-        token = _CALL.set(number)
+        self._note(RawKind.ASKED, what, number)
+        token = CURRENT_CALL.set(number)
         try:
             answer = await call()
         except VenueError as error:
             self._note(RawKind.FAILED, what, number, str(error).encode())
             raise
         finally:
-            _CALL.reset(token)
+            CURRENT_CALL.reset(token)
         self._note(RawKind.CALL, what, number)
         return answer
 
@@ -90,18 +92,26 @@ class TappedAdapter:
 class TappedHttp:
     """An HTTP client whose answers go to `keeper` when an adapter's call has asked for them; an Http."""
 
-    def __init__(self, http: Http, keeper: RawKeeper, feed: str) -> None:
-        self._http, self._keeper, self._feed = http, keeper, feed
+    def __init__(self, http: Http, keeper: RawKeeper, clock: Clock, feed: str) -> None:
+        self._http, self._keeper, self._clock, self._feed = http, keeper, clock, feed
 
     async def request(
         self, method: str, url: str, params: Mapping[str, str | int] | None = None, *, timeout_s: float = 10.0
     ) -> Response:
         """Ask, and keep the answer before handing it on; raise what the client raises."""
-        answer = await self._http.request(method, url, params, timeout_s=timeout_s)
-        if number := _CALL.get():
-            name = f"{answer.ts_sent} {request_name(method, url, params)}"
-            self._keeper.add(RawRecord(RawKind.ANSWER, answer.ts_recv, self._feed, name, number, answer.body))
+        number, name = CURRENT_CALL.get(), request_name(method, url, params)
+        try:
+            answer = await self._http.request(method, url, params, timeout_s=timeout_s)
+        except VenueError as error:
+            if number:
+                self._note(RawKind.REFUSED, self._clock.now_ns(), name, number, str(error).encode())
+            raise
+        if number:
+            self._note(RawKind.ANSWER, answer.ts_recv, f"{answer.ts_sent} {name}", number, answer.body)
         return answer
+
+    def _note(self, kind: RawKind, ts: int, source: str, number: int, data: bytes) -> None:
+        self._keeper.add(RawRecord(kind, ts, self._feed, source, number, data))
 
     async def close(self) -> None:
         await self._http.close()

@@ -104,7 +104,7 @@ def live_feed(
             client, dial = _http(clock, endpoints, instrument.venue, told), sockets.connect(clock)
         if raw is None:
             return Client(adapter_of(instrument, endpoints, params, client), dial, client.close)
-        tapped = adapter_of(instrument, endpoints, params, TappedHttp(client, raw, instrument.key))
+        tapped = adapter_of(instrument, endpoints, params, TappedHttp(client, raw, clock, instrument.key))
         return Client(TappedAdapter(tapped, raw, clock), dial, client.close)
 
     return LiveFeed(build, params, clock, instrument, seed=seed, kept=kept)

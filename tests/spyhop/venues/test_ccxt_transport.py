@@ -418,7 +418,7 @@ def test_a_live_feed_runs_it_as_any_venue_and_its_records_can_be_told_again() ->
 
     async def build() -> Client:
         transport = CcxtTransport("bybit", clock, {"enableRateLimit": False}, server.prepare)
-        adapter = CcxtAdapter(instrument, TappedHttp(transport, kept, instrument.key), params)
+        adapter = CcxtAdapter(instrument, TappedHttp(transport, kept, clock, instrument.key), params)
         return Client(TappedAdapter(adapter, kept, clock), transport, transport.close)
 
     feed = LiveFeed(build, params, clock, instrument)

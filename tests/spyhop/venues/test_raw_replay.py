@@ -28,7 +28,7 @@ def retold(echo: SimpleNamespace, records: list[RawRecord]) -> tuple[Events, lis
 
 def recorded(echo: SimpleNamespace) -> tuple[list[RawRecord], Events]:
     kept: Any = echo.Kept()
-    adapter = TappedAdapter(echo.Adapter(TappedHttp(echo.Venue(), kept, KEY)), kept, EventClock(9))
+    adapter = TappedAdapter(echo.Adapter(TappedHttp(echo.Venue(), kept, EventClock(9), KEY)), kept, EventClock(9))
 
     async def live() -> Events:
         adapter.opened("all", 1)
@@ -86,8 +86,10 @@ def test_a_call_whose_answers_are_missing_is_counted_and_changes_nothing(echo: S
 
 def test_a_call_that_nobody_knows_and_records_of_other_feeds_are_passed_by(echo: SimpleNamespace) -> None:
     records = [
+        RawRecord(RawKind.ASKED, 1, KEY, "poll nothing", 1, b""),
         RawRecord(RawKind.CALL, 1, KEY, "poll nothing", 1, b""),
-        RawRecord(RawKind.CALL, 1, KEY, "sync x", 2, b""),
+        RawRecord(RawKind.CALL, 1, KEY, "sync 1 1", 2, b""),
+        RawRecord(RawKind.ANSWER, 1, KEY, "1 GET x", 3, b""),
         RawRecord(RawKind.FRAME, 2, "dydx:ETH-USD", "all", 1, b"5"),
         RawRecord(RawKind.MARK, 2, "", "", 0, msgspec.json.encode({"what": "begin"})),
     ]
@@ -97,13 +99,45 @@ def test_a_call_that_nobody_knows_and_records_of_other_feeds_are_passed_by(echo:
 
 
 def test_answers_of_a_call_that_failed_are_not_taken_for_those_of_a_later_one(echo: SimpleNamespace) -> None:
+    asked = RawRecord(RawKind.ASKED, 5, KEY, "book", 1, b"")
     answer = RawRecord(RawKind.ANSWER, 5, KEY, "1 GET http://venue/book?n=1", 1, b"{'n': 1}")
     failed = RawRecord(RawKind.FAILED, 5, KEY, "book", 1, b"")
-    call = RawRecord(RawKind.CALL, 6, KEY, "book", 2, b"")
-    rows, _ = retold(echo, [answer, failed, call])
+    later = [RawRecord(kind, 6, KEY, "book", 2, b"") for kind in (RawKind.ASKED, RawKind.CALL)]
+    rows, _ = retold(echo, [asked, answer, failed, *later])
     assert len(rows) == 0
-    rows, _ = retold(echo, [answer, RawRecord(RawKind.CALL, 6, KEY, "book", 1, b"")])
+    rows, _ = retold(echo, [asked, answer, RawRecord(RawKind.CALL, 6, KEY, "book", 1, b"")])
     assert rows["id"].tolist() == [101]
+
+
+def test_what_a_call_asks_depends_on_what_was_known_when_it_began(echo: SimpleNamespace) -> None:
+    class Growing(echo.Adapter):  # type: ignore[name-defined, misc]
+        newest = 0
+
+        def decode(self, socket: str, connection: int, frames: list[Frame]) -> Decoded:
+            self.newest = int(frames[-1].data)
+            return super().decode(socket, connection, frames)  # type: ignore[no-any-return]
+
+        async def book(self) -> Events:
+            rows = [await self._ask("first", self.newest), await self._ask("second", self.newest)]
+            return tape.joined(rows)
+
+    kept: Any = echo.Kept()
+    adapter = TappedAdapter(Growing(TappedHttp(echo.Venue(), kept, EventClock(9), KEY)), kept, EventClock(9))
+
+    async def live() -> Events:
+        adapter.decode("all", 1, [Frame(1, b"10")])
+        call = asyncio.create_task(adapter.book())
+        await asyncio.sleep(0)
+        adapter.decode("all", 1, [Frame(2, b"20")])
+        rows = await call
+        adapter.decode("all", 1, [Frame(3, b"30")])
+        return rows
+
+    told = asyncio.run(live())["id"].tolist()
+    assert told == [110, 120]
+    answers = RecordedAnswers()
+    again = tape.joined([one.events for one in replay(kept, {KEY: FeedReplay(Growing(answers), answers)})])
+    assert again["id"].tolist() == [10, 20, 110, 120, 30]
 
 
 def bar(minute: int, flag: Flag) -> Events:
@@ -122,9 +156,9 @@ def test_bars_wait_for_the_backfill_that_was_made_then_and_come_in_order(echo: S
             return tape.joined([bar(minute, Flag.BACKFILLED) for minute in (5, 6)])
 
     frames = [RawRecord(RawKind.FRAME, n, KEY, "all", 1, str(n).encode()) for n in (6, 7, 8)]
-    sync = RawRecord(RawKind.CALL, 7, KEY, "sync 2 0", 1, b"")
+    sync = [RawRecord(kind, 7, KEY, "sync 2 0", 1, b"") for kind in (RawKind.ASKED, RawKind.CALL)]
     answers = RecordedAnswers()
-    told = replay([*frames[:2], sync, frames[2]], {KEY: FeedReplay(Bars(answers), answers)})
+    told = replay([*frames[:2], *sync, frames[2]], {KEY: FeedReplay(Bars(answers), answers)})
     rows = tape.joined([one.events for one in told])
     opens = rows["id"][rows["kind"] == Kind.BAR_OPEN]
     assert (opens // NS_PER_MINUTE).tolist() == [5, 6, 7, 8]

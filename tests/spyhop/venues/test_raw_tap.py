@@ -17,7 +17,7 @@ from spyhop.venues.transport import Frame
 
 
 def tapped(echo: SimpleNamespace, kept: Any) -> TappedAdapter:
-    http = TappedHttp(echo.Venue(), kept, echo.instrument.key)
+    http = TappedHttp(echo.Venue(), kept, EventClock(9), echo.instrument.key)
     return TappedAdapter(echo.Adapter(http), kept, EventClock(9))
 
 
@@ -41,19 +41,23 @@ def test_frames_connections_calls_and_answers_are_kept_in_order_and_the_adapter_
         (RawKind.OPENED, "all", 4, b""),
         (RawKind.FRAME, "all", 4, b"7"),
         (RawKind.MORE, "all", 4, b"x"),
+        (RawKind.ASKED, "book", 1, b""),
         (RawKind.ANSWER, "1 GET http://venue/book?n=1", 1, b"{'n': 1}"),
         (RawKind.CALL, "book", 1, b""),
+        (RawKind.ASKED, "sync 2 30", 2, b""),
         (RawKind.ANSWER, "1 GET http://venue/bars?n=30", 2, b"{'n': 30}"),
         (RawKind.ANSWER, "1 GET http://venue/bars?n=31", 2, b"{'n': 31}"),
         (RawKind.CALL, "sync 2 30", 2, b""),
+        (RawKind.ASKED, "poll rate", 3, b""),
         (RawKind.ANSWER, "1 GET http://venue/rate?n=5", 3, b"{'n': 5}"),
         (RawKind.CALL, "poll rate", 3, b""),
+        (RawKind.ASKED, "time", 4, b""),
         (RawKind.ANSWER, "1 GET http://venue/time?n=0", 4, b"{'n': 0}"),
         (RawKind.CALL, "time", 4, b""),
         (RawKind.CLOSED, "all", 4, b""),
     ]
     assert {record.feed for record in kept} == {"dydx:BTC-USD"}
-    assert [record.ts for record in kept[:5]] == [9, 1, 2, 2, 9]
+    assert [record.ts for record in kept[:6]] == [9, 1, 2, 9, 2, 9]
 
 
 def test_answers_of_calls_that_overlap_belong_to_their_own_call(echo: SimpleNamespace) -> None:
@@ -73,7 +77,11 @@ def test_a_call_that_failed_is_kept_as_such(echo: SimpleNamespace) -> None:
     adapter = tapped(echo, kept)
     with pytest.raises(VenueError):
         asyncio.run(adapter.polls()[1].fetch())
-    assert [(record.kind, record.source) for record in kept] == [(RawKind.FAILED, "poll broken")]
+    assert [(record.kind, record.source) for record in kept] == [
+        (RawKind.ASKED, "poll broken"),
+        (RawKind.REFUSED, "GET http://venue/broken?n=5"),
+        (RawKind.FAILED, "poll broken"),
+    ]
 
 
 def test_rows_of_a_tapped_adapter_are_those_of_the_adapter(echo: SimpleNamespace) -> None:
