@@ -9,19 +9,16 @@ the same turn of its loop. Two commits to the disk are on the way, on purpose.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import tempfile
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
-import ray
 
 from benchmarks.output import say
-from cluster.launch import EXECUTOR, NAMESPACE, conduct, local_ray
+from benchmarks.tracing import Trace, traced
+from cluster.launch import EXECUTOR, local_ray
 from spyhop.clock import WallClock
 from spyhop.config.loading import Sources, load
 from spyhop.engine.vessels import RECORDS_DECODER, Messages
@@ -32,8 +29,6 @@ from spyhop.wiring.plan import RunRequest, plan_session
 
 SPEED = 30.0
 HOURS = 0.5
-
-Trace = list[tuple[str, int, bytes]]
 
 
 def main() -> None:
@@ -53,29 +48,7 @@ def run(runs: Path, hours: float) -> dict[str, Trace]:
     overrides += [("benchmark", "session.speed", str(SPEED)), ("benchmark", "analysis_interval_sec", "5")]
     in_force, _ = load(Sources(profile="eager", environment={}, overrides=overrides))
     plan = plan_session(in_force.settings, RunRequest(runner="ray"), WallClock())
-    path = ("ensemble", "risk", EXECUTOR)
-    traces: dict[str, Trace] = {}
-    is_traced, is_over = threading.Event(), threading.Event()
-
-    def collect() -> None:
-        actors = {name: ray.get_actor(name, namespace=NAMESPACE) for name in path}
-        ray.get([actor.set_traced.remote(is_traced=True) for actor in actors.values()])
-        while not is_over.is_set():
-            with contextlib.suppress(ray.exceptions.RayActorError):
-                traces.update({name: ray.get(actor.trace.remote()) for name, actor in actors.items()})
-            time.sleep(1.0)
-
-    collector = threading.Thread(target=collect, daemon=True)
-
-    def on_progress(progress: Any) -> None:
-        if progress.num_events and not is_traced.is_set():
-            is_traced.set()
-            collector.start()
-        if progress.num_finished == progress.num_feeds:
-            is_over.set()
-
-    conduct(plan, on_progress, WallClock())
-    return traces
+    return traced(plan, ("ensemble", "risk", EXECUTOR))[0]
 
 
 def report(traces: dict[str, Trace]) -> None:

@@ -8,18 +8,16 @@ row at the EnsembleActor (one machine, one clock). Rows that a timer made, becau
 from __future__ import annotations
 
 import argparse
-import contextlib
 import tempfile
-import threading
 import time
 from typing import Any
 
 import msgspec
 import numpy as np
-import ray
 
 from benchmarks.output import say
-from cluster.launch import NAMESPACE, conduct, local_ray
+from benchmarks.tracing import Trace, traced
+from cluster.launch import local_ray
 from cluster.origins import simulator
 from spyhop.clock import NS_PER_S, WallClock
 from spyhop.config.loading import Sources, load
@@ -52,8 +50,6 @@ SECONDS = 40.0
 SETTLED_S = 5.0
 """The first seconds hold snapshots, the state sync and the start of Ray's workers."""
 
-Trace = list[tuple[str, int, bytes]]
-
 
 def main() -> None:
     """Print one JSON object a line."""
@@ -78,41 +74,12 @@ def measure(symbols: list[str], seconds: float) -> None:
         overrides += [("benchmark", "session.symbols", names)]
         in_force, _ = load(Sources(environment={}, overrides=overrides))
         plan = plan_session(in_force.settings, RunRequest(runner="ray", endpoints=endpoints), WallClock())
-        trace, frames = run(plan)
-        taken = latencies(plan, trace)
+        traces, health = traced(plan, ["ensemble"])
+        taken = latencies(plan, traces["ensemble"])
+    frames = sum(actor.statistics.get("frames", 0.0) for actor in health.actors)
     on = f"{len(symbols)} symbols, {frames / seconds / len(symbols):.0f} frames/s each, {len(taken)} rows"
     for percent in (50, 99, 99.9):
         say(f"frame_to_row_p{percent:g}", float(np.percentile(taken, percent)) / 1e6, "ms", on=on)
-
-
-def run(plan: SessionPlan) -> tuple[Trace, float]:
-    """Run a session; return what passed the ensemble and how many frames the feeds received."""
-    trace: Trace = []
-    seen: dict[str, float] = {}
-    is_traced, is_over = threading.Event(), threading.Event()
-
-    def collect() -> None:
-        ensemble = ray.get_actor("ensemble", namespace=NAMESPACE)
-        feeds = [ray.get_actor(f"feed:{name}", namespace=NAMESPACE) for name in plan.feed_names]
-        ray.get(ensemble.set_traced.remote(is_traced=True))
-        while not is_over.is_set():
-            with contextlib.suppress(ray.exceptions.RayActorError):
-                for health in ray.get([feed.health.remote() for feed in feeds]):
-                    seen[health.name] = health.statistics.get("frames", 0.0)
-                trace[:] = ray.get(ensemble.trace.remote())
-            time.sleep(2.0)
-
-    collector = threading.Thread(target=collect, daemon=True)
-
-    def on_progress(progress: Any) -> None:
-        if progress.num_events and not is_traced.is_set():
-            is_traced.set()
-            collector.start()
-        if progress.num_finished == progress.num_feeds:
-            is_over.set()
-
-    conduct(plan, on_progress, WallClock())
-    return trace, sum(seen.values())
 
 
 def latencies(plan: SessionPlan, trace: Trace) -> np.ndarray[Any, Any]:

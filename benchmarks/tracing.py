@@ -1,0 +1,45 @@
+"""Runs a session on Ray and keeps what passed its actors, with the times of this machine's one monotonic clock."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import ray
+
+from actors.conductor import SystemHealth
+from cluster.launch import NAMESPACE, conduct
+from spyhop.clock import WallClock
+from spyhop.wiring.plan import SessionPlan
+
+Trace = list[tuple[str, int, bytes]]
+"""(edge, monotonic nanoseconds, parcel) of what an actor received; `>` before the edge marks what it sent."""
+
+
+def traced(plan: SessionPlan, names: Sequence[str]) -> tuple[dict[str, Trace], SystemHealth]:
+    """Run a session to its end; return the traces of the actors called `names` and the last word about all of them."""
+    traces: dict[str, Trace] = {}
+    is_traced, is_over = threading.Event(), threading.Event()
+
+    def collect() -> None:
+        actors = {name: ray.get_actor(name, namespace=NAMESPACE) for name in names}
+        ray.get([actor.set_traced.remote(is_traced=True) for actor in actors.values()])
+        while not is_over.is_set():
+            with contextlib.suppress(ray.exceptions.RayActorError):
+                traces.update({name: ray.get(actor.trace.remote()) for name, actor in actors.items()})
+            time.sleep(1.0)
+
+    collector = threading.Thread(target=collect, daemon=True)
+
+    def on_progress(progress: Any) -> None:
+        if progress.num_events and not is_traced.is_set():
+            is_traced.set()
+            collector.start()
+        if progress.num_finished == progress.num_feeds:
+            is_over.set()
+
+    health = conduct(plan, on_progress, WallClock())
+    return traces, health
