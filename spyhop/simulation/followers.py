@@ -61,6 +61,7 @@ SPOT = FollowerParams(
     orders_per_s_per_bp=4.0,
     mean_trade_usdt=2_000.0,
     level_usdt=15_000.0,
+    occupancy_frac=0.05,  # a fine grid is mostly empty; a full one would be 160 levels in every frame
     refreshes_per_step=4,
     wide_spread_frac=0.05,
     is_perpetual=False,
