@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 
 from spyhop.clock import NS_PER_S
-from spyhop.errors import ConnectFailed, ConnectionLost, Throttled, VenueError
+from spyhop.errors import ConnectionLost, Throttled, VenueError
 from spyhop.model.tape import Status, SwitchReason
 from spyhop.venues.adapter import SocketPlan, Want
 from spyhop.venues.intake import Intake
@@ -75,7 +75,8 @@ class Connections:
                     link.replace("it has reached its planned age", now)
             elif link.is_mute(now):
                 self._intake.counts["mute"] += 1
-                link.end(ConnectFailed(link.plan.name, f"silent: {', '.join(overdue)}"))
+                silent = ConnectionLost(link.plan.name, 1006, f"silent: {', '.join(overdue)}")
+                link.end(silent, SwitchReason.EXCEPTION)
                 self._stop(link)
             else:
                 link.replace(f"silent: {', '.join(overdue)}", now)
@@ -103,7 +104,7 @@ class Connections:
             for message in plan.hello:
                 socket.send(message)
         except VenueError as error:
-            link.end(error)
+            link.end(error, SwitchReason.DISCONNECTED)
         self._intake.status(Status.CONNECTED, qty=link.number)
         if not any(stream.first_s for stream in plan.streams):
             self._intake.tell(SocketOpened(self._intake.now(), plan.name))
@@ -113,8 +114,10 @@ class Connections:
         try:
             while True:
                 self._take(link, await link.socket.frames())
+        except ConnectionLost as error:
+            link.end(error, SwitchReason.DISCONNECTED)
         except VenueError as error:
-            link.end(error)
+            link.end(error, SwitchReason.EXCEPTION)
         finally:
             self._links.discard(link)
             self._adapter.closed(link.plan.name, link.number)
@@ -149,26 +152,23 @@ class Connections:
             log.warning("%s: no replacement: %s", plan.name, error)
             old.put_off(intake.now() + round(backoff.next_s() * NS_PER_S))
             return old
-        until = intake.now() + round(max(stream.first_s for stream in plan.streams) * NS_PER_S)
+        allowed_s = max((stream.first_s for stream in plan.streams), default=0.0)
+        until = intake.now() + round((allowed_s or self._params.first_message_seconds) * NS_PER_S)
         while fresh.missing and not (fresh.is_ended or old.is_ended) and intake.now() < until:
             await self._clock.sleep(_STEP_S)
         alive = old.heard.difference(old.overdue(intake.now()))
         if fresh.is_ended or not (old.is_ended or not fresh.missing or fresh.heard > alive):
-            self._retire(fresh)
+            self._stop(fresh)
             old.put_off(intake.now() + round(backoff.next_s() * NS_PER_S))
             return old
         if old.is_ended:
             self._lose(old)
             fresh.is_after_loss = True
         else:
-            self._retire(old)
+            self._stop(old)
             backoff.reset()
         intake.counts["rollovers"] += 1
         return fresh
-
-    def _retire(self, link: Link) -> None:
-        link.is_retired = True
-        self._stop(link)
 
     def _stop(self, link: Link) -> None:
         self._links.discard(link)
@@ -178,8 +178,6 @@ class Connections:
     def _lose(self, link: Link) -> None:
         now, error = self._intake.now(), link.error
         log.warning("%s: connection %d lost: %s", link.plan.name, link.number, error)
-        is_closed = isinstance(error, ConnectionLost)
-        reason = SwitchReason.DISCONNECTED if is_closed else SwitchReason.EXCEPTION
-        self._intake.on_loss(reason, link.number)
-        stimulus = SocketClosed if is_closed else SocketFailed
+        self._intake.on_loss(link.why_lost, link.number)
+        stimulus = SocketClosed if link.why_lost is SwitchReason.DISCONNECTED else SocketFailed
         self._intake.tell(stimulus(now, link.plan.name))

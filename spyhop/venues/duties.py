@@ -105,9 +105,12 @@ class Duties:
                 self._note(error)
                 intake.on_rest_failed("time", error)
             num_asked += 1
-            intake.on_clock()
-            is_first = num_asked < _NUM_FIRST_QUESTIONS or intake.offset.is_doubted
-            await self._clock.sleep(_PAUSE_S if is_first else self._params.clock_poll_seconds)
+            # the first answer also took the time to connect
+            is_first = num_asked < _NUM_FIRST_QUESTIONS
+            if not is_first:
+                intake.on_clock()
+            is_soon = is_first or intake.offset.is_doubted
+            await self._clock.sleep(_PAUSE_S if is_soon else self._params.clock_poll_seconds)
 
     async def _sync_once(self) -> bool:
         intake, dedup = self._intake, self._intake.dedup

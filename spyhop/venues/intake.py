@@ -193,7 +193,9 @@ class Intake:
         previous = switch.previous.name if switch.previous is not None else "NONE"
         if switch.mode is Mode.REST and switch.previous is not None:
             self._ts_left = switch.ts
-            detected = (switch.ts - self.manager.ts_price) / NS_PER_S
+            is_bar = switch.reason is SwitchReason.KLINE_STALE
+            wanted_since = self.manager.kline_due - self.offset.offset_ns if is_bar else self.manager.ts_price
+            detected = (switch.ts - wanted_since) / NS_PER_S
             self._seconds["last_detection_s"] = detected
             self._note_longest("longest_detection_s", detected)
         elif switch.mode is Mode.WS and self._ts_left:

@@ -9,6 +9,7 @@ import numpy as np
 
 from spyhop.clock import NS_PER_S
 from spyhop.errors import VenueError
+from spyhop.model.tape import SwitchReason
 from spyhop.venues.adapter import SocketPlan, StreamPlan
 from spyhop.venues.params import FeedParams
 from spyhop.venues.transport import Socket
@@ -40,8 +41,7 @@ class Link:
         self.ts_opened = now
         self.ts_heard = now
         self.error: VenueError | None = None
-        self.is_retired = False
-        """Whether another connection took its place: its end is no loss."""
+        self.why_lost = SwitchReason.EXCEPTION
         self.why_replace = ""
         self.changed = asyncio.Event()
         self.reader: asyncio.Task[None] | None = None
@@ -56,9 +56,10 @@ class Link:
     def is_ended(self) -> bool:
         return self.error is not None
 
-    def end(self, error: VenueError) -> None:
-        """Note that the connection is over."""
-        self.error = self.error or error
+    def end(self, error: VenueError, reason: SwitchReason) -> None:
+        """Note that the connection is over; the first reason stays."""
+        if self.error is None:
+            self.error, self.why_lost = error, reason
         self.changed.set()
 
     def hear(self, streams: Iterable[str], now: int) -> None:

@@ -188,7 +188,7 @@ class ScriptedVenue:
         )
 
     def opened(self, socket: str, connection: int) -> None:
-        if socket not in {plan for plan, _ in self.open.values()}:
+        if socket == "public" and socket not in {plan for plan, _ in self.open.values()}:
             self._chain = 0
         made = [made for name, made in self.sockets_made if name == socket]
         self.open[connection] = (socket, made[-1])

@@ -58,6 +58,7 @@ def test_each_once() -> None:
 def test_a_bar_behind_a_hole_waits_for_it_to_be_filled() -> None:
     bars = anchored(1)
     assert offered(bars, 4) == []
+    assert not bars.offer(minute(4), bar(4))
     assert bars.hole == (minute(2), minute(4))
     assert offered(bars, 3) == []
     assert bars.hole == (minute(2), minute(3))

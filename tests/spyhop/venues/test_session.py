@@ -25,6 +25,8 @@ from spyhop.venues.session import Session
 BTC = Instrument(id=3, venue=Venue.BINANCE_USDM, symbol="BTCUSDT", tick_size=Decimal("0.1"), lot_size=Decimal("0.001"))
 START = 1_700_000_050 * NS_PER_S  # 10 s into a minute
 
+FORGETTING = [Status.GAP, Status.DISCONNECTED, Status.SHED]
+
 
 class Bench:
     """A session at a scripted venue, and all that came of it."""
@@ -69,6 +71,8 @@ class Bench:
         """The tape's reader has the book of the venue: nothing is missing behind the last snapshot."""
         rows = self.events
         starts = np.flatnonzero(rows["kind"] == Kind.SNAPSHOT)
+        forgets = (rows["kind"] == Kind.STATUS) & np.isin(rows["aux"], FORGETTING)
+        assert starts[-1] > np.flatnonzero(forgets).max(initial=-1)
         newest = rows[starts[-1] :]
         frames = newest[(newest["kind"] == Kind.LEVEL) & ((newest["flags"] & Flag.FROM_SNAPSHOT) == 0)]
         chain = [int(rows["id"][starts[-1]]), *frames["id"].tolist()]
@@ -337,6 +341,34 @@ def test_trades_that_nobody_has_are_a_gap_on_the_tape() -> None:
             await b.run(60)
             assert b.statuses(Status.GAP)["qty"].tolist() == [4]
             b.assert_book_usable()
+
+    play(scene)
+
+
+def test_minutes_before_the_start_come_first_and_a_silent_one_is_no_hole() -> None:
+    async def scene() -> None:
+        async with bench() as b:
+            minute = START - START % NS_PER_MINUTE
+            b.venue.bars = [b.venue._bar(minute - k * NS_PER_MINUTE, START) for k in (5, 4, 2, 1)]
+            await b.run(100)
+            opens = b.of(Kind.BAR_OPEN)["id"].tolist()
+            assert opens == [minute + k * NS_PER_MINUTE for k in (-5, -4, -2, -1, 0)]
+            assert (b.about["silent_minutes"], b.about["held_bars"]) == (1.0, 0.0)
+            flags = b.of(Kind.BAR_OPEN)["flags"] & Flag.BACKFILLED
+            assert (flags != 0).tolist() == [True, True, True, True, False]
+
+    play(scene)
+
+
+def test_a_backfill_follows_a_reconnect_at_once() -> None:
+    async def scene() -> None:
+        async with bench(FeedParams(data_source_preferred="rest")) as b:
+            await b.run(20)
+            b.venue.lose("public")
+            syncs = b.venue.asked.count("sync")
+            await b.run(4)
+            assert b.about["reconnects"] == 1.0
+            assert b.venue.asked.count("sync") == syncs + 1
 
     play(scene)
 

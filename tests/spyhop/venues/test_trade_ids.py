@@ -50,3 +50,13 @@ def test_ranges_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = TradeIds(is_contiguous=True)
     assert ids.unseen([10, 20, 30, 40, 50, 60], 0).all()
     assert ids.unseen([15, 35, 60], 60).tolist() == [False, True, False]
+
+
+def test_ranges_that_touch_become_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trade_ids, "MAX_RANGES", 3)
+    ids = TradeIds(is_contiguous=True)
+    for start in range(2, 60, 10):
+        assert ids.unseen([start, start + 2, start + 1], 0).all()
+        assert ids.unseen(list(range(start + 3, start + 10)), 0).all()
+    # nothing was forgotten, so what never came is still new
+    assert ids.unseen([1, 30], 0).tolist() == [True, False]
