@@ -40,6 +40,13 @@ _ALWAYS_HAS_BARS = frozenset({Venue.BINANCE_USDM, Venue.BINANCE_SPOT, Venue.BINA
 _TICK_NS = NS_PER_S // 10
 _MAX_REASONS = 64
 _COUNTS = ("frames", "set_aside", "disconnects", "reconnects", "rollovers", "mute", "connect_failures")
+_LONGEST = (
+    "longest_price_gap_s",
+    "last_detection_s",
+    "longest_detection_s",
+    "last_recovery_s",
+    "longest_recovery_s",
+)
 _REST_COUNTS = ("rest_errors", "throttled", "polls", "books", "syncs", "gaps", "clock_changes")
 
 
@@ -69,7 +76,8 @@ class Intake:
         self._is_clock_told = False
         self._ts_left = 0  # when the preferred source was left
         self._ts_price = 0
-        self._seconds: dict[str, float] = {}
+        # all there from the start: another thread may be reading
+        self._seconds = dict.fromkeys(_LONGEST, 0.0)
 
     def now(self) -> int:
         """Return the clock's time."""
@@ -187,7 +195,7 @@ class Intake:
         self._ts_price = ts
 
     def _note_longest(self, name: str, seconds: float) -> None:
-        self._seconds[name] = max(self._seconds.get(name, 0.0), seconds)
+        self._seconds[name] = max(self._seconds[name], seconds)
 
     def _switch(self, switch: SwitchTo) -> None:
         previous = switch.previous.name if switch.previous is not None else "NONE"
