@@ -17,6 +17,7 @@ from spyhop.simulation.feed import usual_instrument
 from spyhop.strategies.filter import SignalFilterParams
 from spyhop.strategies.stage import DecisionParams
 from spyhop.venues.binance.live import FrameDecoder
+from spyhop.venues.dedup import Dedup
 from spyhop.venues.transport import Frame
 from spyhop.venuesim.options import generated
 from spyhop.wiring import nodes
@@ -60,7 +61,8 @@ def _mark() -> Path:
 def _rehearse_wire() -> None:
     """Meet the kernels of a venue's client and of the simulator: no socket waits for a compiler."""
     decoder = FrameDecoder(msgspec.structs.replace(usual_instrument("BTCUSDT"), venue=Venue.BINANCE_USDM))
-    decoder.read([Frame(_START_NS, _TRADE)])
+    read = decoder.read([Frame(_START_NS, _TRADE)])
+    Dedup().admit(read.events)
     exchange = generated(("BTCUSDT",), 1, _START_NS, 60.0)
     exchange.advance(_START_NS + NS_PER_S)
 
