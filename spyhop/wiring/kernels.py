@@ -18,6 +18,7 @@ from spyhop.strategies.filter import SignalFilterParams
 from spyhop.strategies.stage import DecisionParams
 from spyhop.venues.binance.live import FrameDecoder
 from spyhop.venues.dedup import Dedup
+from spyhop.venues.queue import EventQueue
 from spyhop.venues.transport import Frame
 from spyhop.venuesim.options import generated
 from spyhop.wiring import nodes
@@ -62,7 +63,8 @@ def _rehearse_wire() -> None:
     """Meet the kernels of a venue's client and of the simulator: no socket waits for a compiler."""
     decoder = FrameDecoder(msgspec.structs.replace(usual_instrument("BTCUSDT"), venue=Venue.BINANCE_USDM))
     read = decoder.read([Frame(_START_NS, _TRADE)])
-    Dedup().admit(read.events)
+    queue = EventQueue(1_000, venue=Venue.BINANCE_USDM, instrument=0)
+    queue.put(Dedup().admit(read.events))
     exchange = generated(("BTCUSDT",), 1, _START_NS, 60.0)
     exchange.advance(_START_NS + NS_PER_S)
 
