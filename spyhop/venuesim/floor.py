@@ -11,7 +11,6 @@ from spyhop.venuesim.faults import Faults
 from spyhop.venuesim.words import Listener
 
 if TYPE_CHECKING:
-    from spyhop.venuesim.connection import Connection
     from spyhop.venuesim.exchange import Exchange
 
 
@@ -34,6 +33,22 @@ class Front(Listener, Protocol):
         ...
 
 
+class Client(Protocol):
+    """Somebody who is connected; `venuesim.connection.Connection` is the one there is."""
+
+    def poll(self, now: int) -> None:
+        """Do what is due by `now`: pings, deadlines, faults."""
+        ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Hang up."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Return what a test harness may ask about it; plain JSON."""
+        ...
+
+
 class Floor:
     """The exchange on its clock. Everything here runs in one event loop.
 
@@ -42,7 +57,7 @@ class Floor:
 
     def __init__(self, exchange: Exchange, clock: Clock, faults: Faults) -> None:
         self.exchange, self.clock, self.faults = exchange, clock, faults
-        self.connections: dict[Connection, None] = {}
+        self.connections: dict[Client, None] = {}
         self.fronts: list[Front] = []
         self.num_frames_lost = 0
 
