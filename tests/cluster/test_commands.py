@@ -24,7 +24,7 @@ def test_config_prints_every_setting_its_value_and_where_it_came_from(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "spyhop.toml").write_text("target_profit_pct = 0.2\n[session]\nhours = 2\n")
-    (tmp_path / ".env").write_text("LEVERAGE=50\nWS_BACKOFF_MAX=3\n")
+    (tmp_path / ".env").write_text("LEVERAGE=50\nSWEEP_PCT=3\n")
     tables = shown(capsys, "--set", "session.speed=2")
     assert len(tables["settings"]) > 100
     assert tables["settings"]["session.hours"] == {"value": 2.0, "origin": "spyhop.toml"}
@@ -34,11 +34,11 @@ def test_config_prints_every_setting_its_value_and_where_it_came_from(
         "value": 0.002,
         "origin": "spyhop.toml (target_profit_pct)",
     }
-    assert tables["unused"] == ["WS_BACKOFF_MAX (.env)"]
+    assert tables["unused"] == ["SWEEP_PCT (.env)"]
     assert cli.exit_code(["config"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert any(line.split() == ["session.hours", "2.0", "spyhop.toml"] for line in lines)
-    assert "WS_BACKOFF_MAX (.env): this version does not use it" in lines
+    assert "SWEEP_PCT (.env): this version does not use it" in lines
 
 
 def test_a_secret_is_named_and_never_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
