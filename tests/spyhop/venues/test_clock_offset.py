@@ -46,6 +46,14 @@ def test_a_young_frame_mends_what_a_slow_way_back_spoiled() -> None:
     assert clock.uncertainty_ns == 7 * MS
 
 
+def test_an_answer_that_took_long_allows_for_drift_on_its_way_back() -> None:
+    clock = ClockOffset(resolution_ns=0, max_drift_ppm=100)
+    clock.on_answer(asked(T0, 0, there=0, back=4 * NS_PER_S, cut_to=1))
+    ahead_by_now = 4 * NS_PER_S * 100 // 1_000_000
+    assert clock.uncertainty_ns is not None
+    assert clock.offset_ns + clock.uncertainty_ns == ahead_by_now
+
+
 def test_the_quickest_answer_wins_whenever_it_came() -> None:
     clock = ClockOffset(resolution_ns=0, max_drift_ppm=0)
     for k, delay in enumerate([80, 5, 120, 60]):

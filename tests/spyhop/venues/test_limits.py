@@ -66,6 +66,19 @@ def test_what_no_limit_can_hold_is_an_error_of_the_caller() -> None:
         asyncio.run(SharedBudget(EventClock(T0), [PER_MINUTE]).acquire(2_161))
 
 
+def test_a_clock_may_begin_at_zero() -> None:
+    clock = EventClock(0)
+    budget = SharedBudget(clock, [PER_MINUTE])
+
+    async def work() -> None:
+        await budget.acquire(2_160)
+        clock.advance(60 * NS_PER_S)
+        await budget.acquire(1)
+
+    asyncio.run(work())
+    assert clock.now_ns() == 63 * NS_PER_S
+
+
 @pytest.mark.parametrize("share", [0.0, 1.1])
 def test_a_share_is_a_share(share: float) -> None:
     with pytest.raises(ValueError, match="share"):
