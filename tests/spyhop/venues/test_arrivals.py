@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,6 +53,7 @@ def test_batches_are_bounded_and_nothing_is_lost(reads: list[list[int]]) -> None
     assert arrivals.num_bytes == 0
 
 
+@pytest.mark.slow
 @given(size=st.integers(1, 4_000), num=st.integers(1, 2_000))
 def test_a_long_read_of_like_messages_is_cut_to_size(size: int, num: int) -> None:
     arrivals = Arrivals()
