@@ -22,6 +22,8 @@ KEY = "binance-usdm:BTCUSDT"
 SPEED = 4.0
 SECONDS = 80.0
 """Of the market's time."""
+PATIENT = FeedParams(stale_seconds=3_600, kline_stale_seconds=3_600, first_message_seconds=3_600, silence_seconds=3_600)
+"""A slow machine is no reason to leave the sockets here."""
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,7 @@ def received(lake: str, prepared_kernels: None) -> Events:
     batches: list[Events] = []
     with simulator(["--lake", lake, "--symbols", "BTCUSDT", "--speed", str(SPEED)]) as endpoints:
         listing = asyncio.run(listed(endpoints, ["BTCUSDT"]))
-        feed = live_feed(listing.instruments[0], endpoints, FeedParams(), listing.limits)
+        feed = live_feed(listing.instruments[0], endpoints, PATIENT, listing.limits)
         clock = WallClock()
         end = clock.monotonic_ns() + int(SECONDS / SPEED * NS_PER_S)
         try:
