@@ -83,7 +83,10 @@ class Connection:
         self, request: web.Request, on_message: Callable[[bytes], None], on_open: Callable[[], None] = lambda: None
     ) -> web.WebSocketResponse:
         """Shake hands, call `on_open`, hand every text message to `on_message`, and return when all is over."""
-        await self.ws.prepare(request)
+        try:
+            await self.ws.prepare(request)
+        except ConnectionError:  # the client gave up before it had our answer: the next try to answer ends it quietly
+            return web.WebSocketResponse()
         self._transport = request.transport
         self.floor.connections[self] = None
         self._writer = asyncio.ensure_future(self._write())

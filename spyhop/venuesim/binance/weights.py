@@ -11,6 +11,8 @@ from spyhop.venuesim.binance.errors import BinanceError
 
 PATIENCE = 3
 """How many requests that were answered 429 are forgiven before the address is banned."""
+UNDER_WAY_NS = NS_PER_S
+"""Requests so soon after the first 429 were sent before anybody could know of it; they are always forgiven."""
 BAN_S = 120
 
 
@@ -33,6 +35,7 @@ class Allowance:
         self._orders: dict[tuple[str, int], tuple[int, int]] = {}
         self._stopped: dict[str, int] = {}
         self._forgiven: Counter[str] = Counter()
+        self._refused_at: dict[str, int] = {}
         self._banned: dict[str, int] = {}
         self.num_throttled = 0
         self.num_banned = 0
@@ -75,8 +78,10 @@ class Allowance:
         stopped = self._stopped.get(address, 0)
         if now >= stopped:
             self._forgiven.pop(address, None)
+            self._refused_at.pop(address, None)
             return
-        self._forgiven[address] += 1
+        if now - self._refused_at.setdefault(address, now) >= UNDER_WAY_NS:
+            self._forgiven[address] += 1
         if self._forgiven[address] > PATIENCE:
             self._banned[address] = now + BAN_S * NS_PER_S
             self.num_banned += 1

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from itertools import pairwise
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -17,6 +19,10 @@ pytestmark = pytest.mark.slow
 
 TRADES = "/market/stream?streams=btcusdt@aggTrade"
 BOOK = "/public/stream?streams=btcusdt@depth@100ms"
+HANDSHAKE = (
+    b"GET /market/ws HTTP/1.1\r\nHost: venue\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
 
 
 async def ending(socket: aiohttp.ClientWebSocketResponse, within_s: float = 5.0) -> int | None:
@@ -181,3 +187,18 @@ def test_a_slow_consumer_on_request(bench: Any) -> None:
             return await ending(socket)
 
     assert asyncio.run(scene()) == aiohttp.WSCloseCode.POLICY_VIOLATION
+
+
+def test_a_client_that_gives_up_while_it_shakes_hands_is_no_error(bench: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async def scene() -> int:
+        async with bench() as sim:
+            address = urlsplit(sim.endpoints.binance_usdm.ws)
+            # gone before the server, which shares this loop, can look
+            with socket.create_connection((address.hostname, address.port)) as client:
+                client.sendall(HANDSHAKE)
+            async with sim.ws(TRADES) as later:  # whoever comes later was behind it
+                await sim.told(later, lambda heard: True)
+            return len([one for one in sim.floor.connections if one.path == "/market/ws"])
+
+    assert asyncio.run(scene()) == 0
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from spyhop.clock import NS_PER_S
 from spyhop.model.tape import Venue
 from spyhop.venues import catalogue
-from spyhop.venuesim.binance.weights import PATIENCE
+from spyhop.venuesim.binance.weights import PATIENCE, UNDER_WAY_NS
 from spyhop.venuesim.faults import Fault, FaultKind
 
 pytestmark = pytest.mark.slow
@@ -122,13 +123,15 @@ def test_throttling_is_told_by_429_then_418_and_costs_the_ban(bench: Any) -> Non
     async def scene() -> list[tuple[int, str]]:
         async with bench([Fault(kind=FaultKind.THROTTLE, count=1, delay_s=30)]) as sim:
             told = []
-            for _ in range(PATIENCE + 1):
+            for number in range(PATIENCE + 2):
+                if number == 1:  # what follows was not under way any more
+                    await sim.floor.clock.sleep(UNDER_WAY_NS / NS_PER_S)
                 async with sim.http.get(sim.endpoints.binance_usdm.rest + "/fapi/v1/ping") as reply:
                     told.append((reply.status, reply.headers["Retry-After"]))
             return told
 
     told = asyncio.run(scene())
-    assert [status for status, _ in told] == [429] * PATIENCE + [418]
+    assert [status for status, _ in told] == [429] * (PATIENCE + 1) + [418]
     assert told[0][1] == "30"
     assert told[-1][1] == "120"
 

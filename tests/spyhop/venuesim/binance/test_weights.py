@@ -32,13 +32,24 @@ def test_too_much_is_429_until_the_minute_is_over_and_then_forgiven() -> None:
 
 def test_who_goes_on_asking_is_banned() -> None:
     allowance = Allowance(LIMITS)
-    statuses = [refused(allowance, 50, 101).status for _ in range(PATIENCE + 2)]
+    refused(allowance, 48, 101)
+    statuses = [refused(allowance, 50).status for _ in range(PATIENCE + 2)]
     assert statuses == [429] * PATIENCE + [418] * 2
     # the minute is over, the ban is not
     error = refused(allowance, 61)
     assert (error.status, error.retry_after_s) == (418, 50 + BAN_S - 61)
     assert "banned until 170000." in error.text
     assert allowance.charge("1.2.3.4", 1, (50 + BAN_S) * NS_PER_S) == 1
+
+
+def test_requests_that_were_under_way_when_the_first_was_refused_are_forgiven() -> None:
+    allowance = Allowance(LIMITS)
+    statuses = [refused(allowance, 50 + k / 20, 101).status for k in range(2 * PATIENCE)]
+    assert statuses == [429] * 2 * PATIENCE
+    assert allowance.charge("1.2.3.4", 1, 60 * NS_PER_S) == 1
+    # the next refusal begins anew
+    allowance.stop("1.2.3.4", 90 * NS_PER_S)
+    assert [refused(allowance, 61 + 2 * k).status for k in range(PATIENCE + 2)] == [429] * (PATIENCE + 1) + [418]
 
 
 def test_orders_are_counted_in_two_windows() -> None:
