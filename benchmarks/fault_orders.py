@@ -28,6 +28,7 @@ from spyhop.venues.endpoints import Endpoints
 from spyhop.venuesim.options import TEST_KEY
 
 _SYMBOL = "BTCUSDT"
+WRONG = "not as it should be"
 _WAIT_S = 5.0  # of the machine
 DELAY_S = 3.0
 """How far reply and event lie apart when a fault says so, market seconds."""
@@ -206,7 +207,7 @@ def _ordered(trader: Trader, kind: str, *, sign: int) -> OrderOutcome:
     reply = trader.market(name)
     event = trader.event("ORDER_TRADE_UPDATE", name)
     if event is None:
-        return OrderOutcome(kind, reply.text, "no event", -1.0, _verdict(False))
+        return OrderOutcome(kind, reply.text, "no event", -1.0, WRONG)
     apart_s = (reply.ts - event[0]) / NS_PER_S
     first = "event" if apart_s > 0 else "reply"
     told = f"{first} came first by {abs(apart_s):.2f} s"
@@ -219,7 +220,7 @@ def _listen_key_expiry(trader: Trader) -> OrderOutcome:
     trader.inject("listen_key_expiry", venue="binance-usdm", count=1)
     told = trader.event("listenKeyExpired")
     if told is None:
-        return OrderOutcome("listen_key_expiry", "nothing", "nothing", -1.0, _verdict(False))
+        return OrderOutcome("listen_key_expiry", "nothing", "nothing", -1.0, WRONG)
     unheard, heard = trader.name(), trader.name()
     trader.market(unheard)
     trader.listen()
@@ -232,8 +233,8 @@ def _listen_key_expiry(trader: Trader) -> OrderOutcome:
     return OrderOutcome("listen_key_expiry", "listenKeyExpired", learned, (told[0] - start) / NS_PER_S, _verdict(is_ok))
 
 
-def _verdict(is_ok: bool) -> str:
-    return "ok" if is_ok else "not as it should be"
+def _verdict(is_ok: object) -> str:
+    return "ok" if is_ok else WRONG
 
 
 SCENES: tuple[Scene, ...] = (

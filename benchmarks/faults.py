@@ -26,6 +26,7 @@ from benchmarks.venue_room import DYDX, SPOT, USDM, Room, Watched, ask, bad_rows
 from spyhop.clock import NS_PER_MINUTE, NS_PER_MS, NS_PER_S
 from spyhop.model.tape import Kind, Mode, Status, SwitchReason
 from spyhop.venues.params import FeedParams
+from spyhop.venuesim.binance.weights import PATIENCE, UNDER_WAY_NS
 from spyhop.venuesim.faults import FaultKind
 
 SPEED, SEED = 10.0, 3
@@ -34,8 +35,8 @@ CALM_S = 2.0
 """How long a feed must have been well to count as recovered."""
 _COUNTS = (
     "reconnects", "rollovers", "mute", "connect_failures", "books", "syncs", "trade_holes", "message_gaps",
-    "uncrossed_levels", "stale_levels", "duplicates", "repeated_trades", "repeated_messages", "throttled", "rest_errors", "conflated",
-    "shed", "clock_changes",
+    "uncrossed_levels", "stale_levels", "duplicates", "repeated_trades", "repeated_messages", "throttled",
+    "rest_errors", "conflated", "shed", "clock_changes",
 )  # fmt: skip
 _USUAL = frozenset(("duplicates", "repeated_trades"))  # a dYdX snapshot of trades always repeats some
 _LOUD = {Status.DISCONNECTED, Status.GAP, Status.SHED, Status.CLOCK}
@@ -56,6 +57,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     signs: tuple[str, ...] = ()
     gate: FaultKind | None = None
     is_unread: bool = False
+    by: float = 0.0
+    """By how much more than nothing a sign must grow."""
     for_s: float = 0.0
     may_lose: bool = False
     """The client drops trades on purpose here, and says so on the tape."""
@@ -87,8 +90,8 @@ MAIN: tuple[Scenario, ...] = (
         signs=("mute",),
         for_s=20,
     ),
-    Scenario(name="silence_1", key=USDM, faults=(_fault("silence", venue=_U, target="*@kline_1m", duration_s=150),),
-             signs=("rollovers",), for_s=150),
+    Scenario(name="silence", key=USDM, faults=(_fault("silence", venue=_U, target="*@kline_1m", duration_s=150),),
+             for_s=150),
     Scenario(name="gap_book", key=USDM, faults=(_BOOK_GAP,), signs=("books",)),
     Scenario(name="gap_trades", key=USDM, faults=(_fault("gap", venue=_U, target="*@aggTrade", count=5),),
              signs=("trade_holes",)),
@@ -148,9 +151,9 @@ UNREAD: tuple[Scenario, ...] = (
 )
 SKEWED: tuple[Scenario, ...] = (
     Scenario(name="clock_skew", key=USDM, faults=(_fault("clock_skew", venue=_U, offset_ms=2_500, duration_s=60),),
-             for_s=60, moves_bars=True),
+             signs=("clock_offset_ms",), by=1_000, for_s=60, moves_bars=True),
     Scenario(name="clock_skew", key=DYDX, faults=(_fault("clock_skew", venue=_D, offset_ms=2_500, duration_s=60),),
-             for_s=60),
+             signs=("clock_offset_ms",), by=1_000, for_s=60),
 )  # fmt: skip
 
 
@@ -178,11 +181,18 @@ class Outcome(msgspec.Struct, kw_only=True):
     num_duplicates: int = 0
     num_crossed: int = 0
     num_untold_stale: int = 0
+    longest_blind_s: float = 0.0
+    """The oldest that best prices ever were when the detectors looked."""
 
     @property
     def name(self) -> str:
         """Return the fault and the venue."""
         return f"{self.scenario.name}-{self.scenario.key.partition(':')[0]}"
+
+    @property
+    def minutes(self) -> str:
+        """Return how many of the venue's minutes are missing or wrong."""
+        return f"{self.num_missing_minutes + self.num_wrong_minutes}/{self.num_minutes}"
 
     @property
     def problems(self) -> list[str]:
@@ -264,7 +274,7 @@ class _Signs:
         signs = self._scenario.signs
         if signs:
             about = self._watched.statistics
-            if any(about.get(name, 0) > self._before.get(name, 0) for name in signs):
+            if any(about.get(name, 0) > self._before.get(name, 0) + self._scenario.by for name in signs):
                 self.detected_s = (now - self._start) / NS_PER_S
             return
         tape = self._watched.tape(self._start)
@@ -277,11 +287,12 @@ class _Signs:
 
 def _nag(room: Room) -> None:
     """Go on asking where one was told not to, as another program at our address might."""
-    for _ in range(6):
+    for _ in range(PATIENCE + 2):
         try:
             ask(f"{room.endpoints.binance_usdm.rest}/fapi/v1/time")
         except urllib.error.HTTPError as error:
             error.close()
+        room.run(2.0 * UNDER_WAY_NS / NS_PER_S)
 
 
 def _told(status: Any, before: Mapping[str, float], about: Mapping[str, float], scenario: Scenario) -> str:
@@ -324,7 +335,9 @@ def settle(room: Room, outcomes: Sequence[Outcome]) -> list[Outcome]:
             lost = {*told.missing_trades, *told.wrong_trades}
             outcome.num_missing_trades = sum(number in lost for number in inside)
             outcome.num_duplicates = _num_repeated(watched, begin, end)
-            outcome.num_crossed, outcome.num_untold_stale = bad_rows(watched.seen(outcome.start, end))
+            rows = watched.seen(outcome.start, end)
+            outcome.num_crossed, outcome.num_untold_stale = bad_rows(rows)
+            outcome.longest_blind_s = float((rows["ts"] - rows["ts_book"]).max()) / NS_PER_S
         crossed = int(watched.num_crossed_books + watched.num_crossed_quotes)
         mine[-1].num_crossed += crossed
     return list(outcomes)
@@ -362,8 +375,8 @@ def show(outcomes: Sequence[Outcome], orders: Sequence[OrderOutcome]) -> None:
     table = Table(title="Faults of market data (seconds of market time from the fault on)")
     for heading in ("fault", "venue", "what the client did"):
         table.add_column(heading, overflow="fold")
-    for heading in ("lasts", "detected", "recovered", "minutes\nmissing", "trades\nmissing", "dup.", "crossed",
-                    "stale\nunsaid", "gaps\nmarked", "switches", "verdict"):  # fmt: skip
+    for heading in ("lasts", "detected", "recovered", "oldest\nprice", "minutes\nmissing", "trades\nmissing", "dup.",
+                    "crossed", "stale\nunsaid", "gaps\nmarked", "switches", "verdict"):  # fmt: skip
         table.add_column(heading, justify="right")
     for one in outcomes:
         problems = one.problems
@@ -371,7 +384,7 @@ def show(outcomes: Sequence[Outcome], orders: Sequence[OrderOutcome]) -> None:
             one.scenario.name, one.scenario.key.partition(":")[0], one.did, f"{one.scenario.for_s:g}",
             "never" if one.detected_s < 0 else f"{one.detected_s:.1f}",
             "never" if one.recovered_s < 0 else f"{one.recovered_s:.1f}" if one.recovered_s else "unharmed",
-            "n/a" if one.scenario.moves_bars else f"{one.num_missing_minutes + one.num_wrong_minutes}/{one.num_minutes}",
+            f"{one.longest_blind_s:.1f}", "n/a" if one.scenario.moves_bars else one.minutes,
             f"{one.num_missing_trades}/{one.num_trades}", f"{one.num_duplicates}", f"{one.num_crossed}",
             f"{one.num_untold_stale}", f"{one.num_gaps}", f"{one.num_switches}", ", ".join(problems) or "ok",
         )  # fmt: skip
@@ -406,7 +419,8 @@ def main() -> None:
     orders = order_faults(asked.speed, asked.seed) if not only or "orders" in only else []
     show(outcomes, orders)
     failed = [one.name for one in outcomes if one.problems] + [one.name for one in orders if one.verdict != "ok"]
-    print(f"{len(outcomes) + len(orders)} faults, " + (f"not as they should be: {', '.join(failed)}" if failed else "all well"))
+    verdict = f"not as they should be: {', '.join(failed)}" if failed else "all well"
+    print(f"{len(outcomes) + len(orders)} faults, {verdict}")
 
 
 if __name__ == "__main__":

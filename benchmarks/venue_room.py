@@ -49,6 +49,7 @@ USDM, SPOT, DYDX = "binance-usdm:BTCUSDT", "binance-spot:BTCUSDT", "dydx:BTC-USD
 UNUSABLE = int(Health.NO_BOOK | Health.CROSSED | Health.STALE_BOOK)
 _POLL_S = 0.01
 _PARTIAL = int(Flag.PARTIAL)
+_KEPT = (Kind.TRADE, Kind.BAR_OPEN, Kind.BAR_CLOSE, Kind.STATUS)
 
 
 class Gate:
@@ -98,7 +99,7 @@ class GatedHttp:
 
 
 class Watched:
-    """One feed, the tape it made (levels folded, not kept), and the rows that the detectors made of it."""
+    """One feed, trades, bars and status rows of the tape it made, and the rows that the detectors made of it."""
 
     def __init__(self, instrument: Instrument, endpoints: Endpoints, params: FeedParams, listing: Listing) -> None:
         self.instrument, self.clock = instrument, endpoints.clock.clock()
@@ -144,7 +145,7 @@ class Watched:
             self.rows.append(self._stage.on(batch))
             quotes = batch[batch["kind"] == Kind.QUOTE]
             self.num_crossed_quotes += int(np.count_nonzero(quotes["price"] >= quotes["aux"]))
-            self.batches.append(batch[(batch["kind"] != Kind.LEVEL) & (batch["kind"] != Kind.QUOTE)].copy())
+            self.batches.append(batch[np.isin(batch["kind"], _KEPT)])
         self.num_events += taken
         self.longest_queue = max(self.longest_queue, self.feed.statistics()["queued"])
         return taken
@@ -189,6 +190,7 @@ class Room:
     """A simulator and the feeds called `names`, read by `run` and `until`; close it by leaving the block."""
 
     def __init__(self, endpoints: Endpoints, names: Sequence[str], params: FeedParams) -> None:
+        prepare()
         self.endpoints = endpoints
         self.clock = endpoints.clock.clock()
         listing = asyncio.run(listed(endpoints, names))
@@ -239,7 +241,6 @@ def room(
     names: Sequence[str], *, speed: float, seed: int, params: FeedParams | None = None, calm_s: float = 120.0
 ) -> Iterator[Room]:
     """Yield a room whose feeds are well."""
-    prepare()
     with simulator(["--symbols", "BTCUSDT", "--speed", str(speed), "--seed", str(seed)]) as endpoints:
         opened = Room(endpoints, names, params or FeedParams())
         try:
@@ -350,7 +351,7 @@ def compare(watched: Watched, known: Truth) -> Comparison:
     }
     trades = tape[tape["kind"] == Kind.TRADE]
     ids = trades["id"]
-    got = {number: (p, q) for number, p, q in zip(ids.tolist(), trades["price"].tolist(), trades["qty"].tolist(), strict=True)}
+    got = dict(zip(ids.tolist(), trades[["price", "qty"]].tolist(), strict=True))
     return Comparison(
         len(known.minutes),
         tuple(at for at in known.minutes if at not in bars),
