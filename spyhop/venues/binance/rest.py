@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw
 
-from spyhop.clock import NS_PER_HOUR, NS_PER_MINUTE, NS_PER_MS
+from spyhop.clock import NS_PER_HOUR, NS_PER_MINUTE, NS_PER_MS, NS_PER_S
 from spyhop.errors import VenueRefused, VenueUnavailable
 from spyhop.model.instruments import Instrument
 from spyhop.model.tape import Events, Flag, Kind, Ratio, Venue, joined
@@ -34,6 +34,7 @@ FUNDING_INTERVAL_NS = 8 * NS_PER_HOUR
 
 _MAX_UNREADABLE = 100
 _INFO_LIVES_NS = NS_PER_HOUR
+_ENDED_NS = 5 * NS_PER_S  # more than a clock's offset can be wrong by
 _PERIODS_S = {"5m": 300, "15m": 900, "30m": 1_800, "1h": 3_600, "2h": 7_200, "4h": 14_400, "6h": 21_600, "1d": 86_400}
 
 _KLINE = (
@@ -96,16 +97,21 @@ class BinanceRest:
     ) -> Events:
         """Return bars, the newest or those that open from `start` (ns) on, oldest first.
 
-        A bar is PARTIAL unless it has ended by the venue's clock, which is `ahead_ns` ahead of ours. One request gives
-        at most MAX_KLINES, on spot MAX_SPOT_KLINES.
+        A bar has ended when a newer one is there. The newest is PARTIAL unless it had ended well before we asked, by
+        the venue's clock, which is about `ahead_ns` ahead of ours. One request gives at most MAX_KLINES, on spot
+        MAX_SPOT_KLINES.
         """
         path = self._paths.klines
         since = {"startTime": start // NS_PER_MS} if start else {}
         limit = min(limit, self._max_klines)
         answer = await self._get(path, symbol=instrument.symbol, interval=interval, limit=limit, **since)
         bars = self._body(answer, list[list[Raw]], path)
-        now_ms = (answer.ts_recv + ahead_ns) // NS_PER_MS
-        frames = [_kline_frame(instrument.symbol, interval, bar, now_ms) for bar in bars]
+        # not by when the answer came: it may have been given right before the end
+        ended_ms = (answer.ts_sent + ahead_ns - _ENDED_NS) // NS_PER_MS
+        frames = [
+            _kline_frame(instrument.symbol, interval, bar, ended_ms, has_newer=number < len(bars))
+            for number, bar in enumerate(bars, 1)
+        ]
         return self._decoded(instrument, path, answer.ts_recv, frames, kind=Kind.BAR_CLOSE)
 
     async def newest_bars(self, instrument: Instrument, count: int, *, ahead_ns: int = 0) -> Events:
@@ -288,12 +294,12 @@ class BinanceRest:
             kept.extend(entries[: _MAX_UNREADABLE - len(kept)])
 
 
-def _kline_frame(symbol: str, interval: str, bar: Sequence[Raw], now_ms: int) -> bytes:
+def _kline_frame(symbol: str, interval: str, bar: Sequence[Raw], ended_ms: int, *, has_newer: bool) -> bytes:
     """Return a REST bar in the words of the stream; the decoder judges what is in them."""
     if len(bar) < 10:
         return b"[]"
     opened, first, high, low, last, volume, end, turnover, count, buys = bar[:10]
-    is_closed = bytes(end).isdigit() and int(bytes(end)) < now_ms
+    is_closed = has_newer or (bytes(end).isdigit() and int(bytes(end)) < ended_ms)
     return _KLINE % (
         end, symbol.encode(), opened, interval.encode(), first, high, low, last, volume, count, turnover, buys,
         b"true" if is_closed else b"false",

@@ -83,11 +83,18 @@ def test_a_bar_is_a_pair_of_rows_and_partial_until_it_has_ended() -> None:
     assert (rows["flags"] & Flag.BACKFILLED).all()
 
 
-@pytest.mark.parametrize(("ahead_s", "is_partial"), [(0, True), (60, False), (-60, True)])
+# it ends ten seconds from NOW
+@pytest.mark.parametrize(("ahead_s", "is_partial"), [(0, True), (60, False), (-60, True), (12, True), (16, False)])
 def test_the_venues_clock_says_when_a_bar_has_ended(ahead_s: int, is_partial: bool) -> None:
     rest, _ = rest_of({"/fapi/v1/klines": b"[%b]" % bar(NOW // NS_PER_MINUTE)})
     rows = run(rest.klines(BTC, ahead_ns=ahead_s * 1_000_000_000))
     assert bool(rows["flags"][0] & Flag.PARTIAL) is is_partial
+
+
+def test_a_bar_with_a_newer_one_has_ended_whatever_the_clock_says() -> None:
+    minute = NOW // NS_PER_MINUTE
+    rest, _ = rest_of({"/fapi/v1/klines": b"[%b,%b]" % (bar(minute), bar(minute + 1))})
+    assert (run(rest.klines(BTC))["flags"] & Flag.PARTIAL != 0).tolist() == [False, False, True, True]
 
 
 def test_more_bars_than_a_page_come_in_pages() -> None:
