@@ -67,7 +67,7 @@ class Trader:
         self.clock = endpoints.clock.clock()
         self.events: list[tuple[int, dict[str, Any]]] = []
         self._came = threading.Condition()
-        self._socket: ClientConnection | None = None
+        self._open = contextlib.ExitStack()
         self._reader: threading.Thread | None = None
         self._num_orders = 0
 
@@ -111,14 +111,14 @@ class Trader:
         """Open the user stream, anew if one is open."""
         self.hang_up()
         key = ask(f"{self._rest}/fapi/v1/listenKey", method="POST", headers={"X-MBX-APIKEY": TEST_KEY.key})["listenKey"]
-        self._socket = connect(f"{self._ws}/private/ws?listenKey={key}", open_timeout=_WAIT_S)
-        self._reader = threading.Thread(target=self._listen, args=(self._socket,), daemon=True)
+        socket = self._open.enter_context(connect(f"{self._ws}/private/ws?listenKey={key}", open_timeout=_WAIT_S))
+        self._reader = threading.Thread(target=self._listen, args=(socket,), daemon=True)
         self._reader.start()
 
     def hang_up(self) -> None:
         """Close the user stream."""
-        if self._socket is not None and self._reader is not None:
-            self._socket.close()
+        self._open.close()
+        if self._reader is not None:
             self._reader.join(_WAIT_S)
 
     def event(self, kind: str, name: str = "") -> tuple[int, dict[str, Any]] | None:

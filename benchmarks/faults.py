@@ -65,6 +65,16 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     moves_bars: bool = False
     """The venue's bars move with its clock: nothing to hold the tape's against."""
 
+    @property
+    def full_name(self) -> str:
+        """Return the fault and the venue."""
+        return f"{self.name}-{self.key.partition(':')[0]}"
+
+    @property
+    def after_s(self) -> float:
+        """Return how long after the injection the client can first notice."""
+        return max((fault.get("after_s", 0.0) for fault in self.faults), default=0.0)
+
 
 def _fault(kind: str, **about: Any) -> Fault:
     return {"kind": kind, **about}
@@ -187,7 +197,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     @property
     def name(self) -> str:
         """Return the fault and the venue."""
-        return f"{self.scenario.name}-{self.scenario.key.partition(':')[0]}"
+        return self.scenario.full_name
 
     @property
     def minutes(self) -> str:

@@ -26,9 +26,11 @@ import numpy as np
 
 from benchmarks.faults import MAIN, Scenario
 from benchmarks.soak_venue import quiet_venue
-from benchmarks.venue_room import DYDX, USDM, Room, Watched, bad_rows, compare, truth
-from spyhop.clock import NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S
+from benchmarks.venue_room import DYDX, USDM, Comparison, Room, Watched, bad_rows, compare, truth
+from spyhop.clock import NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S, iso_ms
 from spyhop.venues.params import FeedParams
+
+log = logging.getLogger(__name__)
 
 STALE_S, KLINE_STALE_S = 20.0, 60.0
 PARAMS = FeedParams(stale_seconds=STALE_S, kline_stale_seconds=KLINE_STALE_S)
@@ -77,10 +79,10 @@ class Hour(msgspec.Struct, frozen=True):
 
 
 class Soak:
-    """Plays random faults and takes stock; `venue` is the simulator's process."""
+    """Plays random faults and takes stock; `venue` is the simulator's process, `gap_s` the mean time between faults."""
 
-    def __init__(self, room: Room, venue: int, seed: int) -> None:
-        self._room, self._venue = room, venue
+    def __init__(self, room: Room, venue: int, seed: int, gap_s: float = GAP_S, pause_s: float = PAUSE_S) -> None:
+        self._room, self._venue, self._gap_s, self._pause_s = room, venue, gap_s, pause_s
         self._generator = np.random.default_rng([seed, 77])
         self._scenarios = [one for one in MAIN if one.name not in _NOT_HERE]
         self._gates: list[tuple[int, Watched]] = []
@@ -99,7 +101,7 @@ class Soak:
     def _period(self, until: int) -> Hour:
         room = self._room
         due = self._after_a_while()
-        while (now := room.clock.now_ns()) < until - PAUSE_S * NS_PER_S:
+        while (now := room.clock.now_ns()) < until - self._pause_s * NS_PER_S:
             if now >= due:
                 self._strike(now)
                 due = self._after_a_while()
@@ -108,11 +110,11 @@ class Soak:
         room.until(self._is_gated_no_more, 120.0)
         room.clear()
         waited = self._wait_until_well()
-        room.until(lambda: room.clock.now_ns() >= until, PAUSE_S)
+        room.until(lambda: room.clock.now_ns() >= until, self._pause_s)
         return self._stock(waited)
 
     def _after_a_while(self) -> int:
-        return self._room.clock.now_ns() + int(self._generator.exponential(GAP_S) * NS_PER_S)
+        return self._room.clock.now_ns() + int(self._generator.exponential(self._gap_s) * NS_PER_S)
 
     def _strike(self, now: int) -> None:
         scenario: Scenario = self._scenarios[int(self._generator.integers(len(self._scenarios)))]
@@ -158,7 +160,7 @@ class Soak:
         start, end = self._checked_to, room.clock.now_ns() - 10 * NS_PER_S
         end -= end % NS_PER_MINUTE
         room.run(15.0)
-        told = [compare(one, truth(room, one, start, end)) for one in room.feeds.values()]
+        told = [self._compared(one, start, end) for one in room.feeds.values()]
         for watched in room.feeds.values():
             # a minute told late may lie before what was compared
             watched.batches = [watched.tape(end - 10 * NS_PER_MINUTE).copy()]
@@ -192,6 +194,14 @@ class Soak:
         )
         self._faults = self._crossed = self._stale = 0
         return hour
+
+    def _compared(self, watched: Watched, start: int, end: int) -> Comparison:
+        told = compare(watched, truth(self._room, watched, start, end))
+        minutes = [iso_ms(at)[11:16] for at in told.missing_minutes + told.wrong_minutes]
+        trades = told.missing_trades + told.wrong_trades
+        if minutes or trades or told.num_duplicates:
+            log.error("%s: minutes %s, trades %s, %d twice", watched.key, minutes, trades[:9], told.num_duplicates)
+        return told
 
 
 def _memory_mb(process: int) -> float:
@@ -228,21 +238,24 @@ def leaks(hours: list[Hour], warm: float = WARM_HOURS) -> list[str]:
     return grown
 
 
-def soak(hours: float, speed: float, seed: int, every_h: float = 1.0) -> Iterator[Hour]:
+def soak(
+    hours: float, speed: float, seed: int, every_h: float = 1.0, gap_s: float = GAP_S, pause_s: float = PAUSE_S
+) -> Iterator[Hour]:
     """Yield each period of a soak of so many hours of market time."""
     with quiet_venue("BTCUSDT", speed, seed) as (endpoints, process):
         room = Room(endpoints, (USDM, DYDX), PARAMS)
         try:
             room.until(lambda: all(one.is_well for one in room.feeds.values()), 600.0)
             room.run(70.0)  # the first whole minute is the first that can be compared
-            yield from Soak(room, process, seed).hours(hours, every_h)
+            yield from Soak(room, process, seed, gap_s, pause_s).hours(hours, every_h)
         finally:
             room.close()
 
 
 def main() -> None:
     """Run it and print a row for each hour."""
-    logging.basicConfig(level=logging.CRITICAL)
+    logging.basicConfig(level=logging.CRITICAL, format="%(message)s")
+    log.setLevel(logging.ERROR)
     parser = argparse.ArgumentParser()
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--speed", type=float, default=60.0)

@@ -70,7 +70,7 @@ class Gate:
                 msgspec.structs.astuple(getattr(bad, group)),
                 strict=True,
             ):
-                if url.startswith(good):
+                if good and url.startswith(good):
                     return str(spoilt) + url[len(good) :]
         return url
 
