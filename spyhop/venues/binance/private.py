@@ -141,9 +141,16 @@ class UsdmPrivate:
         self._ws, self._keys = endpoints.ws, ListenKeys(http, endpoints.rest)
 
     async def join(self, dial: Dial, now: int) -> _UsdmConnection:
-        """Ask for a listen key and open its stream."""
+        """Ask for a listen key, open its stream and wait until it answers."""
         key = await self._keys.create()
-        return _UsdmConnection(await dial(private_url(self._ws, key)), self.name, self._keys, key, now)
+        connection = _UsdmConnection(await dial(private_url(self._ws, key)), self.name, self._keys, key, now)
+        try:
+            # whatever it says: a stream that answers is up
+            await connection.answer("LIST_SUBSCRIPTIONS")
+        except BaseException:
+            await connection.socket.close()
+            raise
+        return connection
 
     def identity(self, event: AccountEvent) -> Hashable:
         """Return what is equal for the same event told twice."""
@@ -198,6 +205,19 @@ class _Connection:
         self.socket, self.name = socket, name
         self.early: Heard[AccountEvent] = Heard()
         self._num_said = 0
+
+    async def answer(self, method: str, params: object = None) -> _Answer:
+        """Say something and return the answer; what else comes until then is kept in `early`."""
+        number = self._say(method, params)
+        found: _Answer | None = None
+        while found is None:
+            for frame in await self.socket.frames():
+                answer = _answer_in(frame.data)
+                if found is None and answer is not None and answer.id == number:
+                    found = answer
+                else:
+                    self._take(frame, self.early)
+        return found
 
     def decode(self, frames: Sequence[Frame]) -> Heard[AccountEvent]:
         """Turn frames into events."""
@@ -277,29 +297,15 @@ class _SpotConnection(_Connection):
     """A socket of the WebSocket API with a subscription."""
 
     async def ask(self, method: str, params: object) -> bytes:
-        """Return the result of a call; what comes with it is kept in `early`. Raises VenueError."""
-        number = self._say(method, params)
-        while True:
-            frames = await self.socket.frames()
-            for place, frame in enumerate(frames):
-                answer = _answer_in(frame.data)
-                if answer is not None and answer.id == number:
-                    self._keep_early(frames[place + 1 :])
-                    return self._result(answer)
-                self._keep_early([frame])
+        """Return the result of a call; raise VenueError."""
+        answer = await self.answer(method, params)
+        if answer.error is None and answer.status < 300:
+            return bytes(answer.result)
+        raise _refusal(self.name, answer.status, answer.error or _Fault())
 
     async def keep(self, now: int) -> None:
         """Make the venue answer."""
         self._say("ping")
-
-    def _keep_early(self, frames: Sequence[Frame]) -> None:
-        for frame in frames:
-            self._take(frame, self.early)
-
-    def _result(self, answer: _Answer) -> bytes:
-        if answer.error is None and answer.status < 300:
-            return bytes(answer.result)
-        raise _refusal(self.name, answer.status, answer.error or _Fault())
 
 
 def _refusal(name: str, status: int, fault: _Fault) -> VenueError:
