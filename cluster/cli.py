@@ -275,7 +275,9 @@ def venue_sim(
     *,
     port: Annotated[int, typer.Option(metavar="N", help="First of three ports; 0 is any.")] = 0,
     lake: Annotated[str | None, typer.Option(metavar="DIR", help="Publish this lake.", rich_help_panel=SOURCE)] = None,
-    generate: Generate = False,
+    generate: Annotated[
+        bool, typer.Option("--generate", help="Make the market up (default).", rich_help_panel=SOURCE)
+    ] = False,
     symbols: Symbols = None,
     speed: Annotated[float, typer.Option(metavar="X", help="Its time over ours.", rich_help_panel=SOURCE)] = 1.0,
     seed: Annotated[int, typer.Option(metavar="N", help="What chance starts from.", rich_help_panel=SOURCE)] = 20251128,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -39,7 +40,7 @@ def placements(plan: SessionPlan, pace: Pacing) -> list[Placement]:
     feeds = plan.feed_names
 
     def stage(name: str, actor: type, build: Callable[..., object], edges: dict[str, tuple[str, str]]) -> Placement:
-        path = folder / f"{name.replace(':', '_')}.bin"
+        path = folder / f"{re.sub('[:/]', '_', name)}.bin"
         return Placement(name, actor, (name, build, path), {"num_cpus": 0.1}, edges)
 
     placed = [

@@ -20,6 +20,7 @@ from spyhop.config.settings import Settings
 from spyhop.errors import MissingInput, UserError, VenueUnavailable
 from spyhop.venues.endpoints import LIVE, Endpoints
 from spyhop.wiring.plan import RunRequest
+from spyhop.wiring.venues import budget_path
 
 SIMULATOR, REAL = "simulator", "live"
 READY_WITHIN_S = 120.0
@@ -96,8 +97,10 @@ def simulator(arguments: Sequence[str]) -> Iterator[Endpoints]:
     command = [sys.executable, "-m", "cluster.cli", "venue-sim", "--port", "0", "--with-parent", *arguments]
     # its log is ours; nothing of it goes to our standard output, which is for programs
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=dict(os.environ))
+    endpoints = None
     try:
-        yield _ready(process)
+        endpoints = _ready(process)
+        yield endpoints
     finally:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -108,6 +111,9 @@ def simulator(arguments: Sequence[str]) -> Iterator[Endpoints]:
             process.kill()
             process.wait()
         process.stdout.close()
+        if endpoints is not None:
+            for url in (endpoints.binance_usdm.rest, endpoints.binance_spot.rest, endpoints.dydx.indexer):
+                budget_path(endpoints, url).unlink(missing_ok=True)
 
 
 def _ready(process: subprocess.Popen[bytes]) -> Endpoints:

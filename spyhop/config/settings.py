@@ -17,7 +17,7 @@ from spyhop.strategies.stage import DecisionParams
 from spyhop.venues.params import FeedParams
 
 _PASSWORD = re.compile(r"//[^/@]*:[^/@]+@")
-Symbol = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_:\-]+$")]
+Symbol = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_:/\-]+$")]
 
 
 class SessionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -30,7 +30,8 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     `tick_size` in quote currency, `lot_size` in base currency (contracts for inverse ones), `multiplier` the base
     currency in one unit of quantity (for inverse contracts: quote currency in one contract).
-    `is_inferred` says that tick and lot were read off a recording and not told by the venue.
+    `is_inferred` says that tick and lot were read off a recording and not told by the venue, `is_simulated` that a
+    simulator listed it: what happens to it never happened, wherever it is recorded.
     """
 
     id: int
@@ -46,6 +47,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     min_notional: Decimal = Decimal(0)
     margin_tiers: tuple[MarginTier, ...] = ()
     is_inferred: bool = False
+    is_simulated: bool = False
 
     @property
     def key(self) -> str:

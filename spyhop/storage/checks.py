@@ -364,7 +364,9 @@ class FundingCheck:
         self._last = 0
 
     def on(self, batch: Merged) -> None:
-        where = np.flatnonzero((batch.events["kind"] == Kind.FUNDING) & (batch.events["id"] > 0))
+        # a rate that is predicted is told again and again
+        is_paid = (batch.events["flags"] & Flag.SETTLED) != 0
+        where = np.flatnonzero((batch.events["kind"] == Kind.FUNDING) & (batch.events["id"] > 0) & is_paid)
         if not len(where):
             return
         at, interval = batch.events["id"][where], batch.events["aux2"][where]

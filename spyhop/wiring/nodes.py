@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import quote
 
 from spyhop.detectors.stage import DetectionStage
 from spyhop.engine.feed_node import FeedNode, FeedOutput
@@ -19,7 +20,9 @@ from spyhop.simulation.venue import SimulatedVenue
 from spyhop.storage.journal import SessionTapes, read_tape, tape_streams
 from spyhop.storage.lake import Lake
 from spyhop.strategies.stage import DecisionStage
+from spyhop.wiring.logs import keep_log
 from spyhop.wiring.plan import GeneratedSource, LakeSource, LiveSource, SessionPlan, span_ns
+from spyhop.wiring.records import NoTapes
 from spyhop.wiring.venues import live_feed
 
 FIRST_EPOCH = 1
@@ -88,12 +91,15 @@ def order_node(plan: SessionPlan) -> OrderNode:
 
 def pipeline(plan: SessionPlan, tapes: TapeKeeper, records: RecordKeeper) -> Pipeline:
     """Return all nodes of a session joined in this process."""
+    if not isinstance(tapes, NoTapes):
+        _keep_log(plan, "session")
     feeds = [feed_node(plan, name) for name in plan.feed_names]
     return Pipeline(feeds, decision_node(plan), risk_node(plan), order_node(plan), tapes, records)
 
 
 def feed_vessel(plan: SessionPlan, name: str) -> FeedVessel:
     """Return a feed that can be killed anywhere; its tape is durable before anything decided on it leaves."""
+    _keep_log(plan, f"feed:{name}")
     node, tapes = feed_node(plan, name), SessionTapes(plan.folder)
     unflushed = 0
 
@@ -110,14 +116,21 @@ def feed_vessel(plan: SessionPlan, name: str) -> FeedVessel:
 
 def decision_vessel(plan: SessionPlan) -> DecisionVessel:
     """Return a decision stage that can be killed anywhere."""
+    _keep_log(plan, "ensemble")
     return DecisionVessel(decision_node(plan), plan.feed_names)
 
 
 def risk_vessel(plan: SessionPlan) -> RiskVessel:
     """Return a risk stage that can be killed anywhere."""
+    _keep_log(plan, "risk")
     return RiskVessel(risk_node(plan))
 
 
 def order_vessel(plan: SessionPlan) -> OrderVessel:
     """Return an order stage that can be killed anywhere."""
+    _keep_log(plan, "executor")
     return OrderVessel(order_node(plan), plan.feed_names)
+
+
+def _keep_log(plan: SessionPlan, name: str) -> None:
+    keep_log(plan.folder / "logs" / f"{quote(name, safe=':@-_')}.jsonl")

@@ -123,7 +123,7 @@ def plan_session(settings: Settings, request: RunRequest, clock: Clock) -> Sessi
         started=now,
         mode=request.mode,
         source=what,
-        is_simulated=is_simulated(source),
+        is_simulated=is_simulated(source) or any(instrument.is_simulated for instrument in instruments),
         instruments=tuple(instrument.numbered(number) for number, instrument in enumerate(instruments)),
         settings=encoded(settings),
         version=spyhop.__version__,

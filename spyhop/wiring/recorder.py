@@ -31,6 +31,7 @@ from spyhop.storage.lake import Lake, Source
 from spyhop.storage.raw_frames import RawFrameWriter
 from spyhop.storage.tape_recorder import TapeRecorder, bring_in
 from spyhop.venues.live import Place
+from spyhop.wiring.logs import keep_log
 from spyhop.wiring.raw_import import RawSettings
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,7 @@ def record(
     when the disk refuses, and what a feed raises, with everything received before in the lake.
     """
     local = _local(out)
+    keep_log(local / "log.jsonl")
     lake = Lake(f"{out}/lake")
     numbered = [instrument.numbered(number) for number, instrument in enumerate(instruments)]
     recorder = _Recorder(numbered, lake, local, clock, raw)

@@ -75,7 +75,9 @@ async def listed(endpoints: Endpoints, symbols: Sequence[str]) -> Listing:
         if symbol not in known[venue]:
             near = ", ".join(sorted(known[venue])[:5])
             raise MissingInput(f"{venue.label} lists no {symbol}; it lists {near}, ...")
-    return Listing(tuple(known[venue][symbol] for venue, symbol in named), limits)
+    found = (known[venue][symbol] for venue, symbol in named)
+    is_simulated = endpoints.is_simulated
+    return Listing(tuple(msgspec.structs.replace(one, is_simulated=is_simulated) for one in found), limits)
 
 
 def live_feed(

@@ -153,8 +153,10 @@ def test_missing_repeated_flat_and_impossible_bars_are_found(make: Any) -> None:
 
 def test_missing_and_repeated_payments_are_found(make: Any) -> None:
     times = [0, 8, 16, 32, 32]
-    rows = make.rows(Kind.FUNDING, times, aux2=8 * NS_PER_HOUR)
+    rows = make.rows(Kind.FUNDING, times, aux2=8 * NS_PER_HOUR, flags=Flag.SETTLED)
     rows["id"] = np.array(times) * NS_PER_HOUR + NS_PER_S
     found = said(FundingCheck, rows)
     assert [(one.check, one.places[0].line) for one in found] == [(Check.MISSING, 4), (Check.DUPLICATE, 5)]
     assert said(FundingCheck, rows[:3]) == []
+    rows["flags"] = 0
+    assert said(FundingCheck, rows) == []  # a rate that is predicted is told again and again

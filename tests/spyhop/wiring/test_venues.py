@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def test_a_name_says_which_venue_is_meant() -> None:
 def test_venues_list_their_instruments_and_limits(venues: Endpoints) -> None:
     names = ["binance-spot:BTCUSDT", "BTC-USD", "BTCUSDT"]
     listing = asyncio.run(listed(venues, names))
+    assert all(one.is_simulated for one in listing.instruments)
     assert [one.venue for one in listing.instruments] == [Venue.BINANCE_SPOT, Venue.DYDX, Venue.BINANCE_USDM]
     weights = [limit.most for limit in listing.limits["binance-usdm"] if limit.key == "weight/60"]
     assert weights == [2_400]
@@ -89,6 +91,11 @@ def test_a_session_over_sockets_is_replayed_to_the_bit(
     assert plan.session.source == "venue simulator"
     assert plan.source.limits.keys() == {"binance-usdm", "dydx"}
     done = sessions.run_local(plan)
+    log = [json.loads(line) for line in (plan.folder / "logs" / "session.jsonl").read_text().splitlines()]
+    switches = [line for line in log if line.get("to") == "WS" and line["symbol"] == "binance-usdm:BTCUSDT"]
+    assert switches[0]["reason"] == "STARTED"
+    summaries = [line["health"] for line in log if "health" in line]
+    assert {"mode", "price_age_ms", "kline_age_s", "queued"} <= summaries[0].keys()
     assert done.progress.num_finished == 2
     replayed = sessions.replay(plan.folder)
     assert replayed.difference is None
