@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import socket
@@ -62,7 +63,8 @@ def connect(
     async def dial(url: str) -> Socket:
         connection = _Connection(clock, shown(url), max_queued_bytes, ping_s, pong_s)
         opened: list[socket.socket] = []
-        options: dict[str, Any] = {"ssl_handshake_timeout": open_timeout_s} if url.startswith("wss:") else {}
+        is_tls = url.startswith("wss:")
+        options: dict[str, Any] = {"ssl_handshake_timeout": open_timeout_s} if is_tls else {}
 
         async def route(parsed: WSParsedURL) -> socket.socket:
             async with asyncio.timeout(open_timeout_s):
@@ -73,7 +75,7 @@ def connect(
             transport, _ = await ws_connect(
                 lambda: connection,
                 url,
-                ssl_context=ssl,
+                ssl_context=(ssl or _usual_trust()) if is_tls else None,
                 socket_factory=route,
                 websocket_handshake_timeout=open_timeout_s,
                 enable_auto_pong=False,
@@ -93,6 +95,12 @@ def connect(
         return connection
 
     return dial
+
+
+# reading all certificates takes 25 ms, in which other sockets of the loop would wait
+@functools.cache
+def _usual_trust() -> tls.SSLContext:
+    return tls.create_default_context()
 
 
 class _Connection(WSListener):

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from spyhop.clock import Clock, EventClock, WallClock
 from spyhop.errors import ConnectFailed, ConnectionLost
+from spyhop.venues import sockets
 from spyhop.venues.arrivals import BATCH_BYTES
 from spyhop.venues.sockets import connect
 from spyhop.venues.transport import Frame, Socket
@@ -592,6 +593,31 @@ def test_tls_is_verified_and_its_failure_named(authority: trustme.CA) -> None:
                 await connect(WallClock(), ssl=trusting)(f"wss://127.0.0.1:{port}/ws")
 
     run(work())
+
+
+def test_the_machines_trust_is_read_once_for_all_dials(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[ssl.SSLContext] = []
+    create = ssl.create_default_context
+
+    def counted() -> ssl.SSLContext:
+        made.append(create())
+        return made[-1]
+
+    async def babble(it: Peer) -> None:
+        it.writer.write(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
+        await it.writer.drain()
+
+    async def work() -> None:
+        dial = connect(WallClock())
+        async with peer(babble) as url:
+            for _ in range(3):
+                with pytest.raises(ConnectFailed):
+                    await dial(url.replace("ws://", "wss://"))
+
+    monkeypatch.setattr(ssl, "create_default_context", counted)
+    sockets._usual_trust.cache_clear()
+    run(work())
+    assert len(made) == 1
 
 
 def test_no_key_reaches_the_log(caplog: pytest.LogCaptureFixture) -> None:
