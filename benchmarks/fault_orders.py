@@ -13,7 +13,7 @@ import json
 import threading
 import urllib.error
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -22,7 +22,6 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from benchmarks.venue_room import ask
-from cluster.origins import simulator
 from spyhop.clock import NS_PER_MS, NS_PER_S
 from spyhop.venues.endpoints import Endpoints
 from spyhop.venuesim.options import TEST_KEY
@@ -249,19 +248,11 @@ SCENES: tuple[Scene, ...] = (
 )
 
 
-@contextlib.contextmanager
-def trader(speed: float, seed: int) -> Iterator[Trader]:
-    """Yield a trader at a simulator of its own, its user stream open."""
-    with simulator(["--symbols", _SYMBOL, "--speed", str(speed), "--seed", str(seed)]) as endpoints:
-        one = Trader(endpoints)
-        one.listen()
-        try:
-            yield one
-        finally:
-            one.hang_up()
-
-
-def order_faults(speed: float, seed: int) -> list[OrderOutcome]:
-    """Return what became of an order under each fault."""
-    with trader(speed, seed) as one:
+def order_faults(endpoints: Endpoints) -> list[OrderOutcome]:
+    """Return what became of an order under each fault, at a simulator that is there."""
+    one = Trader(endpoints)
+    one.listen()
+    try:
         return [scene(one) for scene in SCENES]
+    finally:
+        one.hang_up()
