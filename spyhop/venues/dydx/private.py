@@ -21,7 +21,10 @@ from spyhop.venues.private_adapter import Heard
 from spyhop.venues.transport import Dial, Frame, Socket
 
 SubaccountEvent: TypeAlias = wire.SubaccountState | wire.SubaccountUpdate | wire.Height
-"""What is told of a subaccount: the state at first, then changes; and every block."""
+"""What is told of a subaccount: the state at first, then changes; and every block.
+
+Changes right behind a state may be part of it already; fills are known by their ids.
+"""
 
 NOT_A_MESSAGE = "not a message of the indexer"
 NOT_CONTENTS = "contents that are not the channel's"
@@ -55,8 +58,8 @@ class DydxPrivate:
         return connection
 
     def identity(self, event: SubaccountEvent) -> Hashable:
-        """Return None: message ids tell what is repeated."""
-        return None
+        """Return the height of a block, which the first answer may repeat; message ids tell what else is repeated."""
+        return event.block_height or event.height if isinstance(event, wire.Height) else None
 
 
 class _Connection:

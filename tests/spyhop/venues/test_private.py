@@ -264,13 +264,13 @@ def test_nothing_on_the_fresh_connection_overtakes_what_the_old_one_still_brings
         async with bench(life_s=100.0) as b:
             await b.run(100.5)
             assert len(b.account.lines) == 2
-            b.account.say(2, on=[1])
+            b.account.say(2, 3, on=[1])
             await b.run(1)
             b.account.say(1, 2, on=[0])
             await b.run(OVERLAP_S)
-            b.account.say(3)
+            b.account.say(4)
             await b.run(1)
-            assert await b.take() == [Connected(1), 1, 2, 3]
+            assert await b.take() == [Connected(1), 1, 2, 3, 4]
             times = [told.ts_recv for told in b.told]
             assert times == sorted(times)
 

@@ -213,6 +213,19 @@ def test_a_connection_that_breaks_or_is_mute_is_opened_anew(simulated: Any, mark
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("market", [usdm, spot])
+def test_an_account_where_nothing_happens_is_not_lost(simulated: Any, market: Any) -> None:
+    async def scene(sim: Any) -> None:
+        async with market(sim) as heard:
+            await heard.becomes("frames", 6.0)  # answers, three in each time that a connection may be silent
+            assert heard.about["losses"] == 0.0
+            await heard.until(connected)
+            assert heard.breaks == [Connected(1)]
+
+    play(simulated, scene)
+
+
+@pytest.mark.slow
 def test_nothing_is_lost_for_a_reader_that_sleeps(simulated: Any) -> None:
     async def scene(sim: Any) -> None:
         async with usdm(sim, max_events=5) as heard:
@@ -386,6 +399,15 @@ def test_events_are_told_apart_by_what_they_say() -> None:
     assert identity(event(**new)) == identity(event(**new, E=99))
     for changes in ({"i": 8}, {"T": 2}, {"x": "CANCELED"}, {"X": "CANCELED"}, {"q": "2"}, {"p": "6"}, {"z": "0.5"}):
         assert identity(event(**{**new, **changes})) != identity(event(**new))
+    futures = b"""{"e":"ORDER_TRADE_UPDATE","E":%d,"T":%d,"o":{"s":"B","c":"x","S":"BUY","o":"LIMIT","f":"GTC","q":"1",
+        "p":"5","ap":"5","x":"%s","X":"FILLED","i":%d,"l":"1","z":"1","L":"5","T":1,"t":%d}}"""
+    traded = identity(account_event(futures % (1, 1, b"TRADE", 7, 9)))
+    assert traded == identity(account_event(futures % (2, 3, b"TRADE", 7, 9)))
+    assert traded not in [identity(account_event(futures % (1, 1, b"TRADE", *ids))) for ids in ((7, 8), (8, 9))]
+    placed = identity(account_event(futures % (1, 1, b"NEW", 7, 0)))
+    assert placed == identity(account_event(futures % (2, 1, b"NEW", 7, 0)))
+    for about in ((1, 2, b"NEW", 7, 0), (1, 1, b"AMENDMENT", 7, 0), (1, 1, b"NEW", 8, 0)):
+        assert placed != identity(account_event(futures % about))
     lite = b'{"e":"TRADE_LITE","E":1,"T":1,"s":"B","c":"x","S":"BUY","i":7,"l":"1","L":"5","t":9,"m":true}'
     assert identity(account_event(lite)) != fill
     position = b'{"e":"ACCOUNT_UPDATE","E":%d,"T":%d,"a":{"m":"ORDER","B":[{"a":"USDT","wb":"1","cw":"1"}]}}'

@@ -15,6 +15,7 @@ from spyhop.errors import ConnectionLost, VenueRefused
 from spyhop.venues.dydx import wire
 from spyhop.venues.dydx.private import DydxPrivate, _Connection
 from spyhop.venues.dydx_orders import DydxOrders
+from spyhop.venues.endpoints import LIVE
 from spyhop.venues.params import FeedParams
 from spyhop.venues.private import Connected, Lost
 from spyhop.venues.private_adapter import Heard
@@ -233,6 +234,16 @@ def test_messages_are_told_by_their_ids() -> None:
     assert [ts for ts, _ in second.events] == [2, 1, 1, 2, 2, 2]
     assert second.ignored == {"message id seen before": 1}
     assert second.end is None
+
+
+def test_a_block_is_known_by_its_height_and_nothing_else_is_told_twice() -> None:
+    events = [event for _, event in connection().decode(framed(
+        GREETING, subscribed(1), BLOCKS, update(3, "a"),
+        {**BLOCKS, "type": "channel_data", "message_id": 4,
+         "contents": {"blockHeight": "5", "time": "2025-12-08T16:11:59.450Z"}},
+    )).events]  # fmt: skip
+    adapter = DydxPrivate(LIVE.dydx, "dydx1x")
+    assert [adapter.identity(event) for event in events] == [None, "5", None, "5"]
 
 
 def test_a_batch_is_told_part_by_part() -> None:
