@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from spyhop.numerics._jit import kernel
+from spyhop.numerics._borrowed import kernel
 
 Bytes: TypeAlias = npt.NDArray[Any]
 Ints: TypeAlias = npt.NDArray[Any]

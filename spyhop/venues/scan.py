@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spyhop.numerics._jit import kernel
+from spyhop.numerics._borrowed import kernel
 from spyhop.venues.decimals import BAD_JSON, DUPLICATE_KEY, OK, TRUNCATED, Bytes, Ints
 
 NUM_SLOTS = 256

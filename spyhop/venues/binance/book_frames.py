@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spyhop.model.tape import Flag, Kind
-from spyhop.numerics._jit import kernel
+from spyhop.numerics._borrowed import kernel
 from spyhop.venues.binance.fields import (
     BAD_LEVELS,
     LOT_DECIMALS,

@@ -6,7 +6,7 @@ import sys
 from typing import NamedTuple
 
 from spyhop.model.tape import EVENT
-from spyhop.numerics._jit import kernel
+from spyhop.numerics._borrowed import kernel
 from spyhop.venues.decimals import (
     BAD_NUMBER,
     OFF_GRID,

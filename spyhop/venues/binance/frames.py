@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from spyhop.model.tape import Flag, Kind
-from spyhop.numerics._jit import kernel
+from spyhop.numerics._borrowed import kernel
 from spyhop.venues.binance.fields import (
     MISSING_FIELD,
     NOT_MARKET,

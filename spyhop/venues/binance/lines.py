@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spyhop.numerics._jit import kernel
+from spyhop.numerics._borrowed import kernel
 from spyhop.venues.binance.book_frames import on_depth, on_snapshot
 from spyhop.venues.binance.fields import (
     BAD_LEVELS,

@@ -227,7 +227,12 @@ class FrameDecoder:
     def _taken(self) -> tuple[Events, frozenset[int]]:
         # a copy of bytes: copying rows of 13 fields costs NumPy five times as much
         memory = bytearray(self._memory[: self._num_rows * EVENT.itemsize])
-        return np.frombuffer(memory, EVENT), frozenset(memory[:: EVENT.itemsize])
+        kinds = []
+        others = memory[:: EVENT.itemsize]
+        while others:  # a turn for each kind, not for each row
+            kinds.append(others[0])
+            others = others.translate(None, others[:1])
+        return np.frombuffer(memory, EVENT), frozenset(kinds)
 
     def _reserve(self, num_rows: int) -> None:
         memory = bytearray(num_rows * EVENT.itemsize)
