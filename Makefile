@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test setup lint bench soak clean
+.PHONY: run test setup lint bench chaos soak clean
 
 setup: $(STAMP)
 
@@ -30,6 +30,10 @@ test: lint
 
 bench: setup
 	@for name in decode replay detectors latency memory wire rows faults; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+
+# faults of the venues, one after the other, and a short soak
+chaos: setup
+	$(BIN)/python -m pytest -m storm
 
 # a day of market time with random faults, about twenty minutes
 soak: setup

@@ -15,6 +15,7 @@ def hour(at: float, **counts: float) -> Hour:
     return Hour(**(values | counts))  # type: ignore[arg-type]
 
 
+@pytest.mark.storm
 @pytest.mark.timeout(200)
 def test_nothing_is_missing_or_left_over_after_random_faults(prepared_kernels: None) -> None:
     hours = list(soak(0.2, speed=40.0, seed=2, every_h=0.1, gap_s=25.0, pause_s=90.0))

@@ -10,7 +10,7 @@ from benchmarks.fault_orders import SCENES, OrderOutcome, order_faults
 from benchmarks.faults import MAIN, SKEWED, Outcome, Scenario, played
 from benchmarks.venue_room import DYDX, USDM, room
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.storm]
 
 SPEED, SEED = 10.0, 3
 CHOSEN = {
