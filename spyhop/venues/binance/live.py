@@ -228,16 +228,18 @@ class FrameDecoder:
         # a copy of bytes: copying rows of 13 fields costs NumPy five times as much
         memory = bytearray(self._memory[: self._num_rows * EVENT.itemsize])
         kinds = []
-        others = memory[:: EVENT.itemsize]
+        others = bytes(memory[:: EVENT.itemsize])
         while others:  # a turn for each kind, not for each row
             kinds.append(others[0])
-            others = others.translate(None, others[:1])
+            others = others.translate(None, bytes(others[:1]))
         return np.frombuffer(memory, EVENT), frozenset(kinds)
 
     def _reserve(self, num_rows: int) -> None:
-        memory = bytearray(num_rows * EVENT.itemsize)
-        self._memory = memoryview(memory)
-        self._out = np.frombuffer(memory, np.int64).reshape(-1, _WORDS)
+        memory = np.zeros((num_rows + 1) * EVENT.itemsize, np.uint8)
+        start = -memory.ctypes.data % EVENT.itemsize  # a row is a line of the processor's cache, and lies in one
+        memory = memory[start : start + num_rows * EVENT.itemsize]
+        self._memory = memory.data
+        self._out = memory.view(np.int64).reshape(-1, _WORDS)
         self._positions = np.zeros(num_rows, np.int64)
 
 
