@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
 
-from spyhop.clock import Clock
+from spyhop.clock import NS_PER_S, Clock
 from spyhop.venuesim.faults import Faults
 from spyhop.venuesim.words import Listener
 
 if TYPE_CHECKING:
     from spyhop.venuesim.exchange import Exchange
+
+
+STEP_NS = NS_PER_S // 2
+"""The longest stretch of the exchange's time that is told at once, unless that would take `MAX_STEPS`."""
+MAX_STEPS = 64
 
 
 class Front(Listener, Protocol):
@@ -67,10 +72,17 @@ class Floor:
         self.exchange.subscribe(front)
 
     def advance(self) -> int:
-        """Bring the exchange up to its clock and return the time. Everybody is told, nothing is sent yet."""
+        """Bring the exchange up to its clock and return the time. Everybody is told, the newest is not sent yet.
+
+        After a pause of this process it goes there in steps, each of them sent, as if there had been none: a venue
+        does not tell ten blocks first and what happened in them afterwards.
+        """
         now = self.clock.now_ns()
-        if now > self.exchange.now:
-            self.exchange.advance(now)
+        step = max(STEP_NS, (now - self.exchange.now) // MAX_STEPS)
+        while (until := min(now, self.exchange.now + step)) > self.exchange.now:
+            self.exchange.advance(until)
+            if until < now:
+                self.publish()
         return self.exchange.now
 
     def publish(self) -> None:
