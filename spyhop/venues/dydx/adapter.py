@@ -79,7 +79,7 @@ class DydxAdapter:
     def closed(self, socket: str, connection: int) -> None:
         """Forget a connection. The tape may have lost its book with it, so the next book frame brings all of it."""
         self._links.pop((socket, connection), None)
-        self._reader.book.closed(connection)
+        self._reader.closed(connection)
 
     def decode(self, socket: str, connection: int, frames: Sequence[Frame]) -> Decoded:
         """Turn messages into rows; what cannot be read is set aside."""

@@ -86,6 +86,7 @@ class BarLog:
         self._open: dict[int, Bar] = {}
         self._closed: dict[int, int] = {}  # start of the newest closed bar, by seconds
         self._takers: dict[tuple[int, int], tuple[int, int]] = {}  # (buys, all) in lots, by (seconds, start)
+        self._doubted: set[int] = set()  # resolutions whose open bar may have missed something
         self.num_late = 0
         self.num_history = 0
 
@@ -98,6 +99,13 @@ class BarLog:
             buys, total = self._takers.get((seconds, start), (0, 0))
             self._takers[seconds, start] = (buys + lots if side == Side.BUY else buys, total + lots)
 
+    def doubt(self, seconds: int) -> None:
+        """Trust the open bar of a resolution no more: nobody has told its candles from some time on.
+
+        It is not closed until `on_history` has told it anew.
+        """
+        self._doubted.add(seconds)
+
     def on_updates(self, bars: Sequence[Bar], ts_recv: int, rows: Rows) -> None:
         """Take what one message says, oldest first; of several states of one candle only the last is told."""
         for i, bar in enumerate(bars):
@@ -106,10 +114,10 @@ class BarLog:
 
     def _on_update(self, bar: Bar, ts_recv: int, rows: Rows) -> None:
         current = self._open.get(bar.seconds)
-        if bar.start <= self._closed.get(bar.seconds, -1) or (current is not None and bar.start < current.start):
+        if bar.start <= self._closed.get(bar.seconds, -1) or (current is not None and _is_older(bar, current)):
             self.num_late += 1
             return
-        if current is not None and bar.start > current.start:
+        if current is not None and bar.start > current.start and bar.seconds not in self._doubted:
             self._close(current, ts_recv, 0, rows)
         self._open[bar.seconds] = bar
         add_bar(bar, self._taker_buys(bar), ts_recv, ts_recv, Flag.PARTIAL, rows)
@@ -120,6 +128,7 @@ class BarLog:
             return
         newest = bars[-1]
         seconds = newest.seconds
+        self._doubted.discard(seconds)
         if seconds in self._open or seconds in self._closed:
             for bar in bars:
                 self._catch_up(bar, ts_recv, rows)
@@ -134,8 +143,9 @@ class BarLog:
             self.num_history += 1
             return
         current = self._open.get(bar.seconds)
-        if current is not None and bar.start < current.start:
-            self._add_closed(bar, ts_recv, Flag.BACKFILLED, rows)
+        if current is not None and _is_older(bar, current):
+            if bar.start < current.start:
+                self._add_closed(bar, ts_recv, Flag.BACKFILLED, rows)
             return
         if current is not None and bar.start > current.start:
             self._close(current, ts_recv, Flag.BACKFILLED, rows)
@@ -144,7 +154,7 @@ class BarLog:
     def on_block(self, ts_block: int, ts_recv: int, rows: Rows) -> None:
         """Close the bars that the chain has left behind."""
         for bar in list(self._open.values()):
-            if bar.end + GRACE_NS <= ts_block:
+            if bar.end + GRACE_NS <= ts_block and bar.seconds not in self._doubted:
                 self._close(bar, ts_recv, 0, rows)
 
     def _close(self, bar: Bar, ts_recv: int, flags: int, rows: Rows) -> None:
@@ -160,3 +170,8 @@ class BarLog:
     def _taker_buys(self, bar: Bar) -> int:
         buys, total = self._takers.get((bar.seconds, bar.start), (0, 0))
         return bar.volume * buys // total if total else bar.volume // 2
+
+
+# another connection may lag: a candle only ever gains trades
+def _is_older(bar: Bar, current: Bar) -> bool:
+    return (bar.start, bar.num_trades) < (current.start, current.num_trades)

@@ -97,6 +97,7 @@ class Reader:
         self.market = MarketLog(self.grid)
         self.num_gaps = 0
         self._ts_asked = 0
+        self._candle_links: dict[int, set[int]] = {}  # connections that tell candles, by seconds of the resolution
         self._readers = {
             names.ORDERBOOK: self._on_book,
             names.TRADES: self._on_trades,
@@ -119,6 +120,11 @@ class Reader:
         if link.is_worn and frame.ts_recv - self._ts_asked >= REPLACE_PAUSE_NS:
             self._ts_asked = frame.ts_recv
             batch.wants[Want.RECONNECT] = None
+
+    def closed(self, connection: int) -> None:
+        """Forget a connection."""
+        self.book.closed(connection)
+        self._tells_no_candles(connection)
 
     def missed_trades(self, trades: list[Printed], ts_recv: int) -> Events:
         """Return trades told by REST, oldest first, that are not on the tape yet; BACKFILLED."""
@@ -144,6 +150,14 @@ class Reader:
         link.is_given_up = link.is_worn = True
         self.num_gaps += 1
         self.book.on_gap(link.number, ts, batch.rows)
+        self._tells_no_candles(link.number)
+
+    def _tells_no_candles(self, connection: int) -> None:
+        for seconds, links in self._candle_links.items():
+            if connection in links:
+                links.discard(connection)
+                if not links:
+                    self.bars.doubt(seconds)
 
     def _on_message(self, link: Link, message: wire.Message, frame: Frame, batch: Batch) -> None:
         if isinstance(message, wire.Error):
@@ -218,7 +232,12 @@ class Reader:
         batch.ignored["candle of an interval that the tape does not hold"] += len(candles) - len(bars)
         log = self.bars
         before = log.num_history, log.num_late
-        (log.on_history if isinstance(message, wire.Subscribed) else log.on_updates)(bars, frame.ts_recv, batch.rows)
+        if isinstance(message, wire.Subscribed):
+            log.on_history(bars, frame.ts_recv, batch.rows)
+            if bars and not link.is_given_up:
+                self._candle_links.setdefault(bars[-1].seconds, set()).add(link.number)
+        else:
+            log.on_updates(bars, frame.ts_recv, batch.rows)
         batch.ignored["candle from before the feed"] += log.num_history - before[0]
         batch.ignored["candle that is closed already"] += log.num_late - before[1]
         return True

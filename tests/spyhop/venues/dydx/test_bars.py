@@ -125,6 +125,30 @@ def test_a_later_history_closes_what_was_missed() -> None:
     assert opens(told(log, bar(5))) == [(4, 0), (5, Flag.PARTIAL)]
 
 
+def test_a_doubted_bar_is_not_closed_until_it_is_told_anew() -> None:
+    log, rows = BarLog(), Rows(BTC)
+    told(log, bar(0, close="104"))
+    log.doubt(60)
+    log.on_block(START + 2 * MINUTE, START, rows)
+    assert not len(rows)
+    assert opens(told(log, bar(1))) == [(1, Flag.PARTIAL)]
+    log.on_history([bar(0, close="106"), bar(1)], START, rows)
+    log.on_block(START + 3 * MINUTE, START, rows)
+    events = rows.events()
+    assert opens(events) == [(0, Flag.BACKFILLED), (1, Flag.PARTIAL), (1, 0)]
+    assert events["aux"][1] == 106
+
+
+def test_a_connection_that_lags_takes_nothing_back() -> None:
+    log, rows = BarLog(), Rows(BTC)
+    told(log, bar(0, close="106", trades=5.0))
+    assert not len(told(log, bar(0, close="104")))
+    log.on_history([bar(-1), bar(0, close="104")], START, rows)
+    assert log.num_late == 1
+    assert opens(rows.events()) == [(-1, Flag.BACKFILLED)]
+    assert told(log, bar(1))["aux"][1] == 106
+
+
 def test_the_share_of_takers_is_that_of_the_trades_heard() -> None:
     log = BarLog()
     assert told(log, bar(0))["aux2"][0] == 10_000  # a half of 20,000 lots without a trade

@@ -155,6 +155,37 @@ def test_blocks_have_heights_and_close_bars() -> None:
     assert decoded.heard == ("candles_1MIN", "block_height")
 
 
+def test_a_bar_whose_connection_is_gone_waits_for_the_candles_of_another() -> None:
+    def block(number: int) -> bytes:
+        contents = {"blockHeight": "66624132", "time": "2025-12-08T16:01:03.000Z"}
+        return message("channel_data", number, "v4_block_height", contents)
+
+    def candles(number: int, **columns: object) -> bytes:
+        return message("subscribed", number, "v4_candles", {"candles": [{**CANDLE, **columns}]}, id="BTC-USD/1MIN")
+
+    feed = Feed(2)
+    feed.on(CONNECTED, candles(1))
+    feed.reader.closed(feed.link.number)
+    feed.link = Link(2, 2)
+    assert kinds(feed.on(CONNECTED, block(1)).events) == ["BLOCK"]
+    decoded = feed.on(candles(2, trades=50), block(3))
+    assert kinds(decoded.events) == ["BAR_OPEN", "BAR_CLOSE", "BLOCK", "BAR_OPEN", "BAR_CLOSE"]
+    assert decoded.events["flags"].tolist() == [Flag.PARTIAL, Flag.PARTIAL, 0, 0, 0]
+    assert decoded.events["qty"][4] == 50
+
+
+def test_a_bar_is_closed_while_one_of_two_connections_tells_it() -> None:
+    feed = Feed(2)
+    candles = message("subscribed", 1, "v4_candles", {"candles": [CANDLE]}, id="BTC-USD/1MIN")
+    feed.on(CONNECTED, candles)
+    first, feed.link = feed.link, Link(2, 2)
+    feed.on(CONNECTED, candles)
+    feed.reader.closed(first.number)
+    contents = {"blockHeight": "66624132", "time": "2025-12-08T16:01:03.000Z"}
+    decoded = feed.on(message("channel_data", 2, "v4_block_height", contents))
+    assert kinds(decoded.events) == ["BLOCK", "BAR_OPEN", "BAR_CLOSE"]
+
+
 def test_a_lost_book_message_is_a_gap_and_a_wish_for_a_fresh_connection() -> None:
     feed = Feed()
     feed.on(CONNECTED, message("subscribed", 1, "v4_orderbook", BOOK))
