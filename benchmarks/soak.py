@@ -40,6 +40,8 @@ PAUSE_S = 240.0
 """How long before the end of an hour faults end, so that what they left can be mended."""
 WARM_HOURS = 3.0
 MAX_GROWTH_MB = 25.0
+MAX_VENUE_GROWTH_MB = 45.0
+"""Room for 2 x 16 MB of trades that the venue remembers of its two markets: it fills in half a day and then is full."""
 MAX_GROWTH_FDS = 4
 _PAGE_MB = os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 _FOLD_S = 60.0
@@ -229,7 +231,7 @@ def leaks(hours: list[Hour], warm: float = WARM_HOURS) -> list[str]:
     first, last = hours[begin], hours[-3:] if len(hours) - begin > 4 else hours[-1:]
     grown = []
     for name, bound in (
-        ("client_mb", MAX_GROWTH_MB), ("venue_mb", MAX_GROWTH_MB), ("fds", MAX_GROWTH_FDS),
+        ("client_mb", MAX_GROWTH_MB), ("venue_mb", MAX_VENUE_GROWTH_MB), ("fds", MAX_GROWTH_FDS),
         ("venue_fds", MAX_GROWTH_FDS), ("tasks", 0), ("threads", 1),
     ):  # fmt: skip
         growth = min(getattr(hour, name) for hour in last) - getattr(first, name)

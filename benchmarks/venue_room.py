@@ -48,6 +48,7 @@ from spyhop.wiring.venues import Listing, budget_path, listed
 USDM, SPOT, DYDX = "binance-usdm:BTCUSDT", "binance-spot:BTCUSDT", "dydx:BTC-USD"
 UNUSABLE = int(Health.NO_BOOK | Health.CROSSED | Health.STALE_BOOK)
 _POLL_S = 0.01
+_MAX_BATCHES = 16
 _PARTIAL = int(Flag.PARTIAL)
 _KEPT = (Kind.TRADE, Kind.BAR_OPEN, Kind.BAR_CLOSE, Kind.STATUS)
 
@@ -140,7 +141,9 @@ class Watched:
     def read(self) -> int:
         """Take what has arrived; return how many events that were."""
         taken = 0
-        while self.is_read and (batch := self.feed.next_batch()) is not None and len(batch):
+        for _ in range(_MAX_BATCHES):  # on a busy machine there is always more: others want to be read as well
+            if not self.is_read or (batch := self.feed.next_batch()) is None or not len(batch):
+                break
             taken += len(batch)
             self.rows.append(self._stage.on(batch))
             quotes = batch[batch["kind"] == Kind.QUOTE]
