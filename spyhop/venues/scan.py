@@ -26,6 +26,7 @@ ABSENT, STRING, NUMBER, TRUE, FALSE, NULL, ARRAY, OBJECT = range(8)
 
 
 _MAX_DEPTH = 60
+_BLOCK = 64
 
 
 def _word(text: str) -> Bytes:
@@ -60,6 +61,21 @@ def is_word(buf: Bytes, start: int, end: int, word: Bytes) -> bool:
 def skip_spaces(buf: Bytes, i: int, end: int) -> int:
     """Return the first place from `i` on that is no JSON white space."""
     while i < end and buf[i] <= 32 and (buf[i] == 32 or buf[i] == 9 or buf[i] == 13):
+        i += 1
+    return i
+
+
+@kernel
+def find_line_feed(buf: Bytes, i: int, end: int) -> int:
+    """Return the first place from `i` on that holds a line feed, or `end`."""
+    while i + _BLOCK <= end:  # a loop that always goes to its end becomes vector code
+        num_found = 0
+        for c in buf[i : i + _BLOCK]:
+            num_found += c == 10
+        if num_found:
+            break
+        i += _BLOCK
+    while i < end and buf[i] != 10:
         i += 1
     return i
 
@@ -226,6 +242,14 @@ def _skip_plain(buf: Bytes, i: int, end: int) -> tuple[int, int]:
 def _skip_pairs(buf: Bytes, i: int, end: int) -> tuple[int, int]:
     if i + 1 < end and buf[i + 1] == 93:
         return i + 2, ARRAY
+    while i + _BLOCK < end:
+        block = buf[i : i + 1 + _BLOCK]
+        num_found = 0
+        for k in range(len(block) - 1):
+            num_found += (block[k] == 93) & (block[k + 1] == 93)
+        if num_found:
+            break
+        i += _BLOCK
     i += 1
     while i < end:
         if buf[i] == 93 and buf[i - 1] == 93:

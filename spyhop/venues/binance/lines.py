@@ -45,6 +45,7 @@ from spyhop.venues.scan import (
     SLOT_OPEN_INTEREST,
     SLOT_STREAM,
     STRING,
+    find_line_feed,
     is_word,
     scan_frame,
     skip_spaces,
@@ -327,9 +328,7 @@ def decode_lines(
     decoded = 0
     why = FINISHED
     while at < stop:
-        end = at
-        while end < stop and buf[end] != 10:
-            end += 1
+        end = find_line_feed(buf, at, stop)
         if num_aside == len(aside):
             why = ASIDE_FULL
             break
