@@ -182,23 +182,23 @@ class Carrier:
                 outbox = self.vessel.outboxes[edge]
                 if not await _within(stirred, IDLE_S) and outbox.is_sent:
                     # a receiver that came back older cannot ask for what it had: offer what is not durable there
-                    outbox.cursor = outbox.first
+                    outbox.rewind()
                 continue
-            number, data = parcel
             if self.is_traced:
-                self.trace.append((f">{edge}", self._clock.monotonic_ns(), data))
+                self.trace.append((f">{edge}", self._clock.monotonic_ns(), parcel.data))
             try:
-                answer = target.handle.receive.remote(target.edge, number, data)
+                answer = target.handle.receive.remote(target.edge, parcel.first, parcel.data)
                 receipt = await asyncio.wait_for(answer, CALL_TIMEOUT_S)
             except LOST as error:
                 log.warning("%s: edge %s to be tried again: %s", self.name, edge, type(error).__name__)
-                self.vessel.outboxes[edge].cursor = self.vessel.outboxes[edge].first
+                self.vessel.outboxes[edge].rewind()
                 await asyncio.sleep(back_off)
                 back_off = min(2.0, back_off * 2)
                 continue
             back_off = 0.05
             self.vessel.outboxes[edge].acknowledge(receipt)
-            if receipt.wanted != number + 1:
+            if not receipt.wanted.covers(parcel):
+                # not taken: the receiver has more than it can use, or came back older
                 await asyncio.sleep(0.02)
             self._stir()
 

@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 SWEEP_S = 0.5
 HEALTH_TIMEOUT_S = 3.0
+CLOSE_TIMEOUT_S = 60.0
 WEDGED_S = 15.0
 """A loop that has not turned for so long is taken for wedged, and its process is killed."""
 
@@ -32,11 +33,12 @@ class Placement(msgspec.Struct, frozen=True):
 
 
 class SystemHealth(msgspec.Struct, frozen=True):
-    """What the conductor knows: the last answer of each actor, who did not answer, whether all is done."""
+    """What the conductor knows: the last answer of each actor, who gave none, if it drains, if all is done."""
 
     actors: list[Health]
     silent: list[str]
     restarts: dict[str, int]
+    is_draining: bool
     is_finished: bool
 
 
@@ -101,7 +103,11 @@ class Conductor:
     async def _finish_if_done(self) -> None:
         everyone = len(self._health) == len(self._placements) and not self._silent
         if everyone and all(health.is_finished for health in self._health.values()):
-            await self._handles["ledger"].close.remote()
+            try:
+                await asyncio.wait_for(self._handles["ledger"].close.remote(), CLOSE_TIMEOUT_S)
+            except LOST as error:
+                log.warning("the ledger did not close yet: %s", type(error).__name__)
+                return
             self._is_finished = True
 
     async def drain(self) -> None:
@@ -117,7 +123,9 @@ class Conductor:
     @ray.method(concurrency_group="control")
     async def health(self) -> SystemHealth:
         """Return what is known of everyone."""
-        return SystemHealth(list(self._health.values()), list(self._silent), dict(self._restarts), self._is_finished)
+        return SystemHealth(
+            list(self._health.values()), list(self._silent), dict(self._restarts), self._is_draining, self._is_finished
+        )
 
 
 def place(placement: Placement, namespace: str) -> Any:

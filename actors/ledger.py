@@ -50,7 +50,7 @@ class LedgerActor:
     async def receive(self, edge: str, number: int, data: bytes) -> Receipt:
         """Keep a parcel of records; durable when this returns."""
         keep(self._opened(), RECORDS_DECODER.decode(data))
-        return Receipt(number + 1, number + 1)
+        return Receipt.of_records(number)
 
     async def committed(self, stage: str) -> int:
         """Return how many entries of `stage` are kept: a restarted supervisor's new epoch begins there."""

@@ -137,12 +137,13 @@ def conduct(
 def _accompany(
     conductor: Any, on_progress: Callable[[Progress], None], num_feeds: int, should_drain: Callable[[], bool]
 ) -> SystemHealth:
-    is_draining = False
     restarts: dict[str, int] = {}
+    health: SystemHealth | None = None
     while True:
-        if should_drain() and not is_draining:
-            ray.get(conductor.drain.remote(), timeout=STOP_TIMEOUT_S)
-            is_draining = True
+        if should_drain() and not (health is not None and health.is_draining):
+            # until it says so: one that was restarted does not remember that it was asked
+            with contextlib.suppress(*LOST):
+                ray.get(conductor.drain.remote(), timeout=STOP_TIMEOUT_S)
         health = _asked(conductor)
         if health is not None:
             on_progress(_progress(health, num_feeds))

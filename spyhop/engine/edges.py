@@ -1,39 +1,66 @@
 """Edges between nodes that may die: nothing is lost and nothing counts twice.
 
-The sender numbers its parcels and keeps each until the receiver says that its effect is durable. The receiver takes
-them in order, ignores repeats, and answers with the number it wants next and the number up to which it is durable.
-A receiver that came back from an older checkpoint simply wants an older number; a sender that came back makes the
-same parcels again, because stages are deterministic.
+A stream is a sequence of messages, and how it was cut into parcels is an accident: a sender that came back from its
+checkpoint makes the same messages again, because stages are deterministic, but its inputs arrive in another rhythm, so
+it cuts them elsewhere. Both ends therefore count messages, never parcels. The sender keeps each parcel until the
+receiver says that its effect is durable; the receiver takes from a parcel what it has not seen, and answers with the
+position it wants next and the position up to which it is durable. A receiver that came back from an older checkpoint
+simply wants an older position.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Generic, TypeVar
+from collections.abc import Sequence
 
 import msgspec
 
 from spyhop.errors import StateError
 
-P = TypeVar("P")
+
+class Position(msgspec.Struct, frozen=True):
+    """How far a stream is: so many messages, and every one before event time `watermark` is among them."""
+
+    count: int = 0
+    watermark: int = 0
+
+    def covers(self, parcel: Parcel) -> bool:
+        """Say whether `parcel` says nothing that is not known here."""
+        return parcel.end <= self.count and parcel.watermark <= self.watermark
+
+
+class Parcel(msgspec.Struct, frozen=True):
+    """Messages `first` to `end` of a stream and the promise behind them; to leave once `after` records are durable."""
+
+    first: int
+    end: int
+    watermark: int
+    data: bytes
+    after: int = 0
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """The receiver's answer: parcels below `durable` need not be kept, `wanted` is the next to send."""
+    """The receiver's answer: what `durable` covers need not be kept, what `wanted` does not is to be sent."""
 
-    wanted: int
-    durable: int
+    wanted: Position
+    durable: Position
+
+    @classmethod
+    def of_records(cls, number: int) -> Receipt:
+        """Return the answer of a keeper that knows repeats by their keys: the `number`-th parcel is durable."""
+        position = Position(number + 1)
+        return cls(position, position)
 
 
-class Outbox(Generic[P]):
-    """Numbered parcels on their way to one receiver, at most `limit` kept."""
+class Outbox:
+    """Parcels on their way to one receiver, at most `limit` kept."""
 
     def __init__(self, limit: int = 256) -> None:
         self.limit = limit
-        self.first = 0  # number of the oldest parcel kept
-        self.next = 0  # number that the next parcel gets
-        self.cursor = 0  # number of the next parcel to send
-        self._kept: deque[P] = deque()
+        self.first = 0  # the oldest message kept
+        self.next = 0  # the number that the next message gets
+        self._kept: deque[Parcel] = deque()
+        self._num_sent = 0  # how many of those kept need not be sent now
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -46,57 +73,67 @@ class Outbox(Generic[P]):
     @property
     def is_sent(self) -> bool:
         """Say whether everything kept has been sent at least once and none was asked for again."""
-        return self.cursor >= self.next
+        return self._num_sent >= len(self._kept)
 
-    def put(self, parcel: P) -> int:
-        """Keep a parcel and return its number."""
-        self._kept.append(parcel)
-        self.next += 1
-        return self.next - 1
+    def put(self, data: bytes, count: int, watermark: int = 0, after: int = 0) -> None:
+        """Keep a parcel of the next `count` messages."""
+        self._kept.append(Parcel(self.next, self.next + count, watermark, data, after))
+        self.next += count
 
-    def unsent(self) -> tuple[int, P] | None:
-        """Return the parcel to send now with its number, or None."""
-        if self.cursor >= self.next:
-            return None
-        return self.cursor, self._kept[self.cursor - self.first]
+    def unsent(self) -> Parcel | None:
+        """Return the parcel to send now, or None."""
+        return None if self.is_sent else self._kept[self._num_sent]
+
+    def rewind(self) -> None:
+        """Offer everything kept again: a receiver that came back older cannot ask for what it had."""
+        self._num_sent = 0
 
     def acknowledge(self, receipt: Receipt) -> None:
         """Forget what is durable there and move to what is wanted; raise StateError if that is gone."""
-        while self.first < min(receipt.durable, self.next):
-            self._kept.popleft()
-            self.first += 1
-        if receipt.wanted < self.first:
-            raise StateError(f"receiver wants parcel {receipt.wanted}, the oldest kept is {self.first}")
-        self.cursor = min(receipt.wanted, self.next)
+        kept = self._kept
+        while kept and receipt.durable.covers(kept[0]):
+            self.first = kept.popleft().end
+            self._num_sent -= 1
+        if receipt.wanted.count < self.first:
+            raise StateError(f"receiver wants message {receipt.wanted.count}, the oldest kept is {self.first}")
+        self._num_sent = max(0, self._num_sent)
+        while self._num_sent and not receipt.wanted.covers(kept[self._num_sent - 1]):
+            self._num_sent -= 1
+        while self._num_sent < len(kept) and receipt.wanted.covers(kept[self._num_sent]):
+            self._num_sent += 1
 
-    def snapshot(self) -> tuple[int, list[P]]:
-        """Return the number of the oldest parcel kept and the parcels."""
-        return self.first, list(self._kept)
+    def snapshot(self) -> tuple[int, list[Parcel]]:
+        """Return the number of the next message and the parcels kept."""
+        return self.next, list(self._kept)
 
-    def restore(self, first: int, parcels: list[P]) -> None:
+    def restore(self, next_: int, parcels: Sequence[Parcel]) -> None:
         """Take the state that `snapshot` described; everything kept will be offered again."""
-        self.first, self.cursor = first, first
-        self._kept = deque(parcels)
-        self.next = first + len(parcels)
+        self._kept, self._num_sent, self.next = deque(parcels), 0, next_
+        self.first = parcels[0].first if parcels else next_
 
 
 class Inlet:
     """The receiving end of one edge."""
 
     def __init__(self) -> None:
-        self.wanted = 0
-        self.durable = 0
+        self.wanted = Position()
+        self.durable = Position()
 
-    def accepts(self, number: int) -> bool:
-        """Say whether this parcel is the one wanted; repeats and parcels too early are not."""
-        if number != self.wanted:
-            return False
-        self.wanted += 1
-        return True
+    def accept(self, first: int, count: int, watermark: int) -> int | None:
+        """Return how many of a parcel's messages are known already; None if it says nothing new or comes too early."""
+        known = self.wanted
+        if first > known.count or (first + count <= known.count and watermark <= known.watermark):
+            return None
+        self.wanted = Position(max(known.count, first + count), max(known.watermark, watermark))
+        return min(count, known.count - first)
 
     def checkpointed(self) -> None:
         """Note that the effect of everything accepted is durable."""
         self.durable = self.wanted
+
+    def restore(self, position: Position) -> None:
+        """Take the position of a checkpoint."""
+        self.wanted = self.durable = position
 
     @property
     def receipt(self) -> Receipt:

@@ -9,6 +9,7 @@ with ts < T and no later one, whatever the timing of processes.
 
 from __future__ import annotations
 
+import operator
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -29,6 +30,9 @@ from spyhop.ports import Stage
 _FACTS = msgspec.msgpack.Decoder(list[Fact])
 _INTENTS = msgspec.msgpack.Decoder(list[Intent])
 _APPROVED = msgspec.msgpack.Decoder(list[Approved])
+
+
+_time = operator.attrgetter("ts")
 
 
 class DecisionOutputLike(Protocol):
@@ -258,6 +262,8 @@ class OrderNode:
             events = events[cut:]
             facts += self._stage.on_approved(approved)
         facts += self._stage.advance(events, limit)
+        # in order of time, so that it does not show where the inputs were cut
+        facts.sort(key=_time)
         # what we hear of later than `limit` is not a fact yet: the promise of the watermark covers ts < limit only
         released = [fact for fact in facts if fact.ts < limit]
         self._held = [fact for fact in facts if fact.ts >= limit]

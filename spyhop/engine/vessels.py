@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from spyhop.engine.edges import Inlet, Outbox, Receipt
+from spyhop.engine.edges import Inlet, Outbox, Parcel, Position, Receipt
 from spyhop.engine.feed_node import FeedNode, FeedOutput
 from spyhop.engine.nodes import DecisionNode, OrderNode, RiskNode
 from spyhop.engine.streams import END_OF_TIME
@@ -23,7 +23,7 @@ from spyhop.model.decisions import STRATEGIES, Intent
 from spyhop.model.entries import Entry
 from spyhop.model.orders import Fact
 from spyhop.model.rows import ROW, RowFlag, Rows
-from spyhop.model.tape import EVENT
+from spyhop.model.tape import EVENT, Events
 from spyhop.model.verdicts import Approved
 
 T = TypeVar("T")
@@ -49,22 +49,16 @@ class Records(msgspec.Struct, frozen=True):
 
 
 class Messages(msgspec.Struct, frozen=True):
-    """A parcel between nodes: encoded messages or the bytes of an array, and the sender's watermark."""
+    """A parcel between nodes: the sender's watermark, and `count` encoded messages or the bytes of an array."""
 
     watermark: int
-    payload: bytes
-
-
-class Parcel(msgspec.Struct, frozen=True):
-    """Something to send, once `after` record parcels are durable."""
-
-    data: bytes
-    after: int = 0
+    count: int = 0
+    payload: bytes = b""
 
 
 class _Kept(msgspec.Struct):
     node: bytes
-    inlets: dict[str, int]
+    inlets: dict[str, Position]
     outboxes: dict[str, tuple[int, list[Parcel]]]
     marks: dict[str, int]
     held: bytes = b""
@@ -92,16 +86,17 @@ class Vessel:
     def __init__(self, node: Recoverable, inlets: Sequence[str], outlets: Sequence[str]) -> None:
         self._node = node
         self._inlets = {edge: Inlet() for edge in inlets}
-        self.outboxes: dict[str, Outbox[Parcel]] = {edge: Outbox() for edge in outlets}
+        self.outboxes: dict[str, Outbox] = {edge: Outbox() for edge in outlets}
         self._marks = dict.fromkeys(outlets, 0)  # last watermark promised on each edge
         self._held: list[bytes] = []  # events that wait for company on their way
         self.since_checkpoint = 0
 
     def receive(self, edge: str, number: int, data: bytes) -> Receipt:
-        """Take a parcel unless it is a repeat or too early; return what is wanted and what is durable."""
-        inlet = self._inlets[edge]
-        if inlet.accepts(number):
-            self._apply(edge, _MESSAGES.decode(data))
+        """Take of a parcel that begins with the `number`-th message what is new; return what is wanted and durable."""
+        inlet, messages = self._inlets[edge], _MESSAGES.decode(data)
+        num_known = inlet.accept(number, messages.count, messages.watermark)
+        if num_known is not None:
+            self._apply(edge, messages, num_known)
             self.since_checkpoint += 1
         return inlet.receipt
 
@@ -113,19 +108,18 @@ class Vessel:
         """Say whether the sender on `edge` should wait for slower ones: its messages could only be stored."""
         return False
 
-    def _apply(self, edge: str, messages: Messages) -> None:
+    def _apply(self, edge: str, messages: Messages, num_known: int) -> None:
         raise StateError(f"{type(self).__name__} has no edge {edge} of {messages.watermark}")
 
-    def next_parcel(self, edge: str) -> tuple[int, bytes] | None:
-        """Return the parcel to send on `edge` now, with its number, or None while there is none or it must wait."""
-        unsent = self.outboxes[edge].unsent()
-        if unsent is None:
+    def next_parcel(self, edge: str) -> Parcel | None:
+        """Return the parcel to send on `edge` now, or None while there is none or it must wait."""
+        parcel = self.outboxes[edge].unsent()
+        if parcel is None:
             return None
-        number, parcel = unsent
         records = self.outboxes.get(RECORDS)
         if records is not None and edge != RECORDS and records.first < parcel.after:
             return None
-        return number, parcel.data
+        return parcel
 
     @property
     def is_congested(self) -> bool:
@@ -139,15 +133,16 @@ class Vessel:
         return promised and all(outbox.is_sent for outbox in self.outboxes.values())
 
     def _send(self, edge: str, messages: Messages) -> None:
-        if messages.watermark == self._marks[edge] and not messages.payload:
+        if messages.watermark == self._marks[edge] and not messages.count:
             return
         self._marks[edge] = messages.watermark
         records = self.outboxes.get(RECORDS)
-        self.outboxes[edge].put(Parcel(_encode(messages), records.next if records is not None else 0))
+        after = records.next if records is not None else 0
+        self.outboxes[edge].put(_encode(messages), messages.count, messages.watermark, after)
 
     def _record(self, records: Records) -> None:
         if records.entries or records.rows:
-            self.outboxes[RECORDS].put(Parcel(_encode(records)))
+            self.outboxes[RECORDS].put(_encode(records), count=1)
 
     def checkpoint(self) -> bytes:
         """Return everything that a restart needs; call `checkpointed` once it is durable."""
@@ -172,9 +167,9 @@ class Vessel:
         kept = msgspec.msgpack.decode(checkpoint, type=_Kept)
         self._node.restore(kept.node)
         for edge, wanted in kept.inlets.items():
-            self._inlets[edge].wanted = self._inlets[edge].durable = wanted
-        for edge, (first, parcels) in kept.outboxes.items():
-            self.outboxes[edge].restore(first, parcels)
+            self._inlets[edge].restore(wanted)
+        for edge, (next_, parcels) in kept.outboxes.items():
+            self.outboxes[edge].restore(next_, parcels)
         self._marks = dict(kept.marks)
         self._held = [kept.held] if kept.held else []
 
@@ -187,9 +182,8 @@ class FeedVessel(Vessel):
 
     Rows leave at once. The tape, and promises about rows that are not there, leave every `send_every_ns` of event time
     and with every row that can lead to an intent: a live feed has hundreds of small batches a second, and a parcel
-    costs what it costs whatever it carries. What is in a parcel depends on event time alone, so a feed that was killed
-    makes the same parcels again. One that is told to drain while it still makes again what it had made before, up to
-    `num_kept` events, drains after that: neighbours may know of them.
+    costs what it costs whatever it carries. One that is told to drain while it still makes again what it had made
+    before, up to `num_kept` events, drains after that: neighbours may know of them.
     """
 
     def __init__(
@@ -207,9 +201,10 @@ class FeedVessel(Vessel):
         if len(output.events):
             self._held.append(output.events.tobytes())
         if len(output.rows) or output.row_watermark - self._marks["rows"] >= self._every:
-            self._send("rows", Messages(output.row_watermark, output.rows.tobytes()))
+            self._send("rows", _array(output.row_watermark, output.rows))
         if has_decision(output) or output.tape_watermark - self._marks["tape"] >= self._every:
-            self._send("tape", Messages(output.tape_watermark, b"".join(self._held)))
+            held = b"".join(self._held)
+            self._send("tape", Messages(output.tape_watermark, len(held) // EVENT.itemsize, held))
             self._held = []
         self.since_checkpoint += 1
         return output
@@ -226,15 +221,15 @@ class DecisionVessel(Vessel):
         kind, _, feed = edge.partition(":")
         return kind == "rows" and self.node.rows.is_ahead(feed, limit=MAX_ROWS_AHEAD)
 
-    def _apply(self, edge: str, messages: Messages) -> None:
+    def _apply(self, edge: str, messages: Messages, num_known: int) -> None:
         kind, _, feed = edge.partition(":")
         if kind == "rows":
-            self.node.rows.put(feed, np.frombuffer(messages.payload, ROW), messages.watermark)
+            self.node.rows.put(feed, np.frombuffer(messages.payload, ROW)[num_known:], messages.watermark)
         else:
-            self.node.facts.put(_decoded(_FACTS, messages.payload), messages.watermark)
+            self.node.facts.put(_decoded(_FACTS, messages)[num_known:], messages.watermark)
         output = self.node.step()
         self._record(Records(output.entries, output.rows.tobytes(), output.probabilities.tobytes()))
-        self._send("intents", Messages(output.watermark, _encoded(output.intents)))
+        self._send("intents", _several(output.watermark, output.intents))
 
 
 class RiskVessel(Vessel):
@@ -244,14 +239,14 @@ class RiskVessel(Vessel):
         super().__init__(node, ["intents", "facts"], ["approved", RECORDS])
         self.node = node
 
-    def _apply(self, edge: str, messages: Messages) -> None:
+    def _apply(self, edge: str, messages: Messages, num_known: int) -> None:
         if edge == "intents":
-            self.node.intents.put(_decoded(_INTENTS, messages.payload), messages.watermark)
+            self.node.intents.put(_decoded(_INTENTS, messages)[num_known:], messages.watermark)
         else:
-            self.node.facts.put(_decoded(_FACTS, messages.payload), messages.watermark)
+            self.node.facts.put(_decoded(_FACTS, messages)[num_known:], messages.watermark)
         output = self.node.step()
         self._record(Records(output.entries))
-        self._send("approved", Messages(output.watermark, _encoded(output.approved)))
+        self._send("approved", _several(output.watermark, output.approved))
 
 
 class OrderVessel(Vessel):
@@ -267,16 +262,16 @@ class OrderVessel(Vessel):
         kind, _, feed = edge.partition(":")
         return kind == "tape" and self.node.tape.is_ahead(feed, limit=MAX_EVENTS_AHEAD)
 
-    def _apply(self, edge: str, messages: Messages) -> None:
+    def _apply(self, edge: str, messages: Messages, num_known: int) -> None:
         kind, _, feed = edge.partition(":")
         if kind == "tape":
             # a copy, because kernels are compiled for arrays that can be written and would be again for others
-            self.node.tape.put(feed, np.frombuffer(messages.payload, EVENT).copy(), messages.watermark)
+            self.node.tape.put(feed, np.frombuffer(messages.payload, EVENT)[num_known:].copy(), messages.watermark)
         else:
-            self.node.approved.put(_decoded(_APPROVED, messages.payload), messages.watermark)
+            self.node.approved.put(_decoded(_APPROVED, messages)[num_known:], messages.watermark)
         output = self.node.step()
         self._record(Records(output.entries))
-        facts = Messages(output.watermark, _encoded(output.facts))
+        facts = _several(output.watermark, output.facts)
         self._send("facts:decision", facts)
         self._send("facts:risk", facts)
 
@@ -286,9 +281,13 @@ def has_decision(output: FeedOutput) -> bool:
     return bool((output.rows["flags"] & (RowFlag.ANALYSIS | RowFlag.SHARP | RowFlag.END)).any())
 
 
-def _encoded(messages: Sequence[msgspec.Struct]) -> bytes:
-    return _encode(messages) if messages else b""
+def _array(watermark: int, array: Events | Rows) -> Messages:
+    return Messages(watermark, len(array), array.tobytes())
 
 
-def _decoded(decoder: msgspec.msgpack.Decoder[list[T]], payload: bytes) -> list[T]:
-    return decoder.decode(payload) if payload else []
+def _several(watermark: int, messages: Sequence[msgspec.Struct]) -> Messages:
+    return Messages(watermark, len(messages), _encode(messages) if messages else b"")
+
+
+def _decoded(decoder: msgspec.msgpack.Decoder[list[T]], messages: Messages) -> list[T]:
+    return decoder.decode(messages.payload) if messages.count else []

@@ -18,7 +18,7 @@ from ray.exceptions import ActorUnavailableError, GetTimeoutError
 from actors import carrier as carrier_module
 from actors.carrier import Carrier, Target
 from spyhop.clock import NS_PER_S, EventClock, WallClock
-from spyhop.engine.edges import Inlet, Receipt
+from spyhop.engine.edges import Inlet, Position, Receipt
 from spyhop.engine.feed_node import FeedOutput
 from spyhop.engine.streams import END_OF_TIME
 from spyhop.engine.vessels import RECORDS, FeedVessel, Messages, Records, RiskVessel, Vessel
@@ -56,7 +56,7 @@ class Relay(Vessel):
         super().__init__(self.tally, ["in"], outlets or ["out"])
         self.is_held_up = False
 
-    def _apply(self, edge: str, messages: Messages) -> None:
+    def _apply(self, edge: str, messages: Messages, num_known: int) -> None:
         self.tally.told.append(messages.payload)
         if RECORDS in self.outboxes:
             self._record(Records([Entry(0, "risk", len(self.tally.told), EpochBegan(ts=0, epoch=1, at_seq=0))]))
@@ -122,7 +122,8 @@ class Far:
         self.most_at_once = max(self.most_at_once, self.num_at_once)
         try:
             await asyncio.sleep(self.delay_s)
-            if self.inlet.accepts(number):
+            said = msgspec.msgpack.decode(data)  # records carry no count: each parcel of them is one
+            if self.inlet.accept(number, said.get("count", 1), said.get("watermark", 0)) is not None:
                 self.taken.append(data)
             if self.is_durable:
                 self.inlet.checkpointed()
@@ -134,8 +135,8 @@ class Far:
             self.num_at_once -= 1
 
     def come_back_older(self) -> None:
-        self.inlet.wanted = self.inlet.durable
-        del self.taken[self.inlet.durable :]
+        self.inlet.restore(self.inlet.durable)
+        del self.taken[self.inlet.durable.count :]
 
 
 class PaceOf:
@@ -149,7 +150,12 @@ class PaceOf:
 
 
 def parcel(number: int) -> bytes:
-    return msgspec.msgpack.encode(Messages(number + 1, str(number).encode()))
+    return msgspec.msgpack.encode(Messages(number + 1, 1, str(number).encode()))
+
+
+def receipt(wanted: int, durable: int) -> Receipt:
+    """Return what answers so many parcels of `parcel`."""
+    return Receipt(Position(wanted, wanted), Position(durable, durable))
 
 
 def payloads(taken: list[bytes]) -> list[bytes]:
@@ -350,7 +356,7 @@ def test_a_receiver_that_wants_what_is_gone_ends_the_life(relay: Callable[..., C
             await until(lambda: len(far.taken) == 3)
             far.inlet = Inlet()
             await carrier.receive("in", 3, parcel(3))
-            with pytest.raises(StateError, match="wants parcel 0"):
+            with pytest.raises(StateError, match="wants message 0"):
                 await life
 
     lasting(scenario())
@@ -368,7 +374,7 @@ def test_a_parcel_that_fails_halfway_ends_the_life_and_is_wanted_again(relay: Ca
         second = relay()
         second.connect(wired(out=Far()))
         async with living(second):
-            assert (await second.receive("in", 0, parcel(0))).wanted == 1
+            assert (await second.receive("in", 0, parcel(0))).wanted.count == 1
             assert isinstance(second.vessel, Relay)
             assert second.vessel.tally.told == [b"0"]
 
@@ -385,7 +391,7 @@ def test_nothing_is_taken_before_the_far_ends_are_known(relay: Callable[..., Car
             assert not answer.done()
             assert not carrier.health().is_connected
             carrier.connect(wired(out=Far()))
-            assert (await answer).wanted == 1
+            assert (await answer).wanted.count == 1
             assert carrier.health().is_connected
 
     lasting(scenario())
@@ -398,7 +404,7 @@ def test_nothing_is_taken_before_the_vessel_is_built(tmp_path: Path, monkeypatch
         carrier = Carrier("relay", Relay, tmp_path / "relay.bin", WallClock())
         async with living(carrier):
             carrier.connect(wired(out=Far()))
-            assert (await carrier.receive("in", 0, parcel(0))).wanted == 1
+            assert (await carrier.receive("in", 0, parcel(0))).wanted.count == 1
 
     lasting(scenario())
 
@@ -409,8 +415,8 @@ def test_a_repeat_changes_nothing_and_is_answered(relay: Callable[..., Carrier])
         carrier.connect(wired(out=Far()))
         async with living(carrier):
             first = await carrier.receive("in", 0, parcel(0))
-            assert (await carrier.receive("in", 0, parcel(0))).wanted == first.wanted == 1
-            assert (await carrier.receive("in", 7, parcel(7))).wanted == 1
+            assert (await carrier.receive("in", 0, parcel(0))).wanted == first.wanted == Position(1, 1)
+            assert (await carrier.receive("in", 7, parcel(7))).wanted.count == 1
             assert isinstance(carrier.vessel, Relay)
             assert carrier.vessel.tally.told == [b"0"]
 
@@ -427,14 +433,14 @@ def test_a_sender_far_ahead_is_made_to_wait_and_then_told_to_come_again(relay: C
             assert isinstance(vessel, Relay)
             vessel.is_held_up = True
             begun = asyncio.get_running_loop().time()
-            assert (await carrier.receive("in", 0, parcel(0))).wanted == 0
+            assert (await carrier.receive("in", 0, parcel(0))).wanted.count == 0
             assert 0.8 < asyncio.get_running_loop().time() - begun < 5
             assert vessel.tally.told == []
             answer = asyncio.create_task(carrier.receive("in", 0, parcel(0)))
             await asyncio.sleep(0.05)
             assert not answer.done()
             vessel.is_held_up = False
-            assert (await answer).wanted == 1
+            assert (await answer).wanted.count == 1
 
     lasting(scenario())
 
@@ -448,7 +454,7 @@ def test_a_life_goes_on_from_its_checkpoint(relay: Callable[..., Carrier], monke
         first.connect(wired(out=far))
         async with living(first):
             receipts = [await first.receive("in", number, parcel(number)) for number in range(3)]
-            assert [receipt.durable for receipt in receipts] == [0, 2, 2]
+            assert [receipt.durable.count for receipt in receipts] == [0, 2, 2]
             await until(lambda: len(far.taken) == 3)
         second = relay()
         second.connect(wired(out=far))
@@ -458,7 +464,7 @@ def test_a_life_goes_on_from_its_checkpoint(relay: Callable[..., Carrier], monke
             assert isinstance(second.vessel, Relay)
             assert second.vessel.tally.told == [b"0", b"1"]
             # the sender is asked for what was not durable, and what comes of it again is a repeat there
-            assert await second.receive("in", 9, parcel(9)) == Receipt(wanted=2, durable=2)
+            assert await second.receive("in", 9, parcel(9)) == receipt(2, 2)
             for number in (2, 3):
                 await second.receive("in", number, parcel(number))
             await until(lambda: len(far.taken) == 4)
@@ -476,10 +482,10 @@ def test_what_was_taken_becomes_durable_by_itself(
         carrier = relay()
         carrier.connect(wired(out=Far()))
         async with living(carrier):
-            assert await carrier.receive("in", 0, parcel(0)) == Receipt(wanted=1, durable=0)
+            assert await carrier.receive("in", 0, parcel(0)) == receipt(1, 0)
             vessel = carrier.vessel
             assert vessel is not None
-            await until(lambda: vessel.receipt("in") == Receipt(wanted=1, durable=1))
+            await until(lambda: vessel.receipt("in") == receipt(1, 1))
         again = relay()
         async with living(again):
             await again.is_built.wait()

@@ -60,7 +60,7 @@ class LedgerHandle:
         return self._committed
 
     async def _taken(self, edge: str, number: int, data: bytes) -> Receipt:
-        self.inlet.accepts(number)
+        self.inlet.accept(number, 1, 0)
         self.inlet.checkpointed()
         return self.inlet.receipt
 

@@ -25,6 +25,7 @@ from cluster import launch
 from cluster.launch import CONDUCTOR, EXECUTOR, NAMESPACE, conduct, placements
 from spyhop.clock import EventClock, WallClock
 from spyhop.config.settings import SessionConfig, Settings
+from spyhop.engine.edges import Position
 from spyhop.engine.pipeline import Progress
 from spyhop.engine.vessels import RECORDS, Vessel
 from spyhop.errors import UserError
@@ -93,7 +94,7 @@ def test_every_edge_leads_to_an_actor_that_has_it(plan: SessionPlan) -> None:
         for actor, edge in by_name[name].edges.values():
             led_to[actor, edge] += 1
             if actor != "ledger":
-                assert vessels[actor].receipt(edge).wanted == 0
+                assert vessels[actor].receipt(edge).wanted == Position()
     assert set(led_to.values()) == {1}
     inlets = {(name, edge) for name, vessel in vessels.items() for edge in vessel._inlets}
     assert inlets == {(actor, edge) for actor, edge in led_to if actor != "ledger"}
@@ -125,7 +126,7 @@ def test_placements_go_into_a_process(plan: SessionPlan) -> None:
     assert sorted(again[1].args[1]().outboxes) == ["facts:decision", "facts:risk", "records"]
 
 
-def test_a_wish_to_stop_drains_once_and_then_waits_for_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wish_to_stop_is_told_until_it_is_known_and_then_the_end_is_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
     class Handle:
@@ -136,13 +137,16 @@ def test_a_wish_to_stop_drains_once_and_then_waits_for_the_end(monkeypatch: pyte
     def get(answer: str, timeout: float) -> SystemHealth | None:
         asked.append(answer)
         if answer == "health":
-            return SystemHealth([], [], {}, is_finished=len(asked) > 4)
+            # the conductor that took the first wish died of it, and its copy knows of none
+            return SystemHealth([], [], {}, is_draining=asked.count("drain") > 1, is_finished=len(asked) > 6)
+        if asked.count("drain") == 1:
+            raise ray.exceptions.ActorDiedError
         return None
 
     monkeypatch.setattr(ray, "get", get)
     health = launch._accompany(Handle(), lambda progress: None, 1, lambda: len(asked) >= 2)
     assert health.is_finished
-    assert asked == ["health", "health", "drain", "health", "health"]
+    assert asked == ["health", "health", "drain", "health", "drain", "health", "health"]
 
 
 class Running:

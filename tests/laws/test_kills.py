@@ -305,22 +305,24 @@ class Cluster:
             parcel = vessel.next_parcel(edge)
             if parcel is None:
                 continue
-            number, data = parcel
             if target == "ledger":
-                self.kept.add(RECORDS_DECODER.decode(data).entries)
-                receipt = Receipt(number + 1, number + 1)
+                self.kept.add(RECORDS_DECODER.decode(parcel.data).entries)
+                receipt = Receipt.of_records(parcel.first)
             else:
-                receipt = self.vessels[target].receive(far, number, data)
+                receipt = self.vessels[target].receive(far, parcel.first, parcel.data)
             if answers:
                 vessel.outboxes[edge].acknowledge(receipt)
+
+    def rewind(self) -> None:
+        """Do as carriers do when all is quiet: a receiver that came back older cannot ask for what it had."""
+        for vessel in self.vessels.values():
+            for outbox in vessel.outboxes.values():
+                outbox.rewind()
 
     def run_to_the_end(self) -> None:
         for number in range(3_000):
             if number % 100 == 99:
-                # as a carrier does when all is quiet: a receiver that came back older cannot ask for what it had
-                for vessel in self.vessels.values():
-                    for outbox in vessel.outboxes.values():
-                        outbox.cursor = outbox.first
+                self.rewind()
             for name in NAMES:
                 self.produce(name)
                 self.carry(name, answers=True)
@@ -354,6 +356,44 @@ def test_any_schedule_with_any_kills_gives_the_same_entries(script: list[tuple[s
     assert cluster.kept.sorted() == EXPECTED
 
 
+class Stretch(msgspec.Struct):
+    """A while in which some actors are slow and others quick, after a death and before a checkpoint."""
+
+    victim: str | None
+    kept: str | None
+    num_turns: int
+    paces: tuple[int, ...]
+
+
+STRETCHES = st.builds(
+    Stretch,
+    victim=st.none() | st.sampled_from(NAMES),
+    kept=st.none() | st.sampled_from(NAMES),
+    num_turns=st.integers(1, 30),
+    paces=st.tuples(*[st.sampled_from((0, 0, 1, 3))] * len(NAMES)),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(STRETCHES, min_size=1, max_size=12))
+def test_a_life_in_another_rhythm_makes_other_parcels_and_the_same_entries(stretches: list[Stretch]) -> None:
+    # whoever comes back gets its inputs in another rhythm and cuts its outputs elsewhere
+    cluster = Cluster()
+    for stretch in stretches:
+        if stretch.victim is not None:
+            cluster.kill(stretch.victim)
+            cluster.rewind()
+        for _ in range(stretch.num_turns):
+            for name, pace in zip(NAMES, stretch.paces, strict=True):
+                for _ in range(pace):
+                    cluster.produce(name)
+                    cluster.carry(name, answers=True)
+        if stretch.kept is not None:
+            cluster.checkpoint(stretch.kept)
+    cluster.run_to_the_end()
+    assert cluster.kept.sorted() == EXPECTED
+
+
 def test_whoever_dies_after_everything_was_sent_to_it_gets_it_again() -> None:
     for name in NAMES:
         cluster = Cluster()
@@ -370,7 +410,7 @@ def test_no_approval_leaves_before_its_verdict_is_kept() -> None:
         for name in NAMES:
             cluster.produce(name)
             offered = cluster.vessels["risk"].next_parcel("approved")
-            payload = msgspec.msgpack.decode(offered[1], type=Messages).payload if offered else b""
+            payload = msgspec.msgpack.decode(offered.data, type=Messages).payload if offered else b""
             for approved in msgspec.msgpack.decode(payload, type=list[Approved]) if payload else []:
                 kept = [entry.message for entry in cluster.kept.entries.values()]
                 assert approved in kept

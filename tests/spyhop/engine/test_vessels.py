@@ -9,7 +9,7 @@ import pytest
 
 from spyhop.clock import NS_PER_S
 from spyhop.engine import vessels
-from spyhop.engine.edges import Receipt
+from spyhop.engine.edges import Parcel, Position, Receipt
 from spyhop.engine.feed_node import FeedOutput
 from spyhop.engine.feeds import ArrayFeed
 from spyhop.engine.streams import END_OF_TIME
@@ -37,16 +37,25 @@ def parcel(watermark: int, messages: Any = ()) -> bytes:
         payload = messages.tobytes()
     else:
         payload = msgspec.msgpack.encode(messages) if messages else b""
-    return msgspec.msgpack.encode(Messages(watermark, payload))
+    return msgspec.msgpack.encode(Messages(watermark, len(messages), payload))
+
+
+def durable(parcel: Parcel) -> Receipt:
+    """Return what a receiver answers that has kept `parcel` for good."""
+    position = Position(parcel.end, parcel.watermark)
+    return Receipt(position, position)
+
+
+def receipt(wanted: tuple[int, int], durable: tuple[int, int] = (0, 0)) -> Receipt:
+    return Receipt(Position(*wanted), Position(*durable))
 
 
 def offered(vessel: Vessel, edge: str) -> list[tuple[int, Messages]]:
     """Take and acknowledge what an edge offers."""
     taken = []
     while (found := vessel.next_parcel(edge)) is not None:
-        number, data = found
-        taken.append((number, msgspec.msgpack.decode(data, type=Messages)))
-        vessel.outboxes[edge].acknowledge(Receipt(number + 1, number + 1))
+        taken.append((found.first, msgspec.msgpack.decode(found.data, type=Messages)))
+        vessel.outboxes[edge].acknowledge(durable(found))
     return taken
 
 
@@ -54,9 +63,9 @@ def entries_of(vessel: Vessel, *, are_durable: bool = True) -> list[Entry]:
     """Take what a vessel has for the ledger."""
     entries = []
     while (found := vessel.next_parcel("records")) is not None:
-        number, data = found
-        entries += RECORDS_DECODER.decode(data).entries
-        vessel.outboxes["records"].acknowledge(Receipt(number + 1, number + 1 if are_durable else 0))
+        entries += RECORDS_DECODER.decode(found.data).entries
+        kept = Receipt.of_records(found.first)
+        vessel.outboxes["records"].acknowledge(kept if are_durable else Receipt(kept.wanted, Position()))
     return entries
 
 
@@ -72,10 +81,11 @@ def test_a_vessel_whose_receiver_is_silent_becomes_congested_and_free_again(make
         vessel.produce()
         num_steps += 1
     assert num_steps == vessel.outboxes["rows"].limit
-    vessel.outboxes["rows"].acknowledge(Receipt(num_steps, 0))
-    vessel.outboxes["tape"].acknowledge(Receipt(num_steps, num_steps))
+    last, first = END_OF_TIME, NS_PER_S + 1
+    vessel.outboxes["rows"].acknowledge(receipt((num_steps, last)))
+    vessel.outboxes["tape"].acknowledge(receipt((num_steps, last), (num_steps, last)))
     assert vessel.is_congested  # sent, but the other side may still die
-    vessel.outboxes["rows"].acknowledge(Receipt(num_steps, 1))
+    vessel.outboxes["rows"].acknowledge(receipt((num_steps, last), (num_steps, first)))
     assert not vessel.is_congested
     assert vessel.statistics()["unsent"] == num_steps - 1
 
@@ -120,13 +130,13 @@ def test_a_feed_that_is_drained_promises_the_end_of_time(make: Any) -> None:
 def test_a_repeat_and_a_parcel_that_is_too_early_change_nothing(make: Any) -> None:
     vessel = DecisionVessel(make.decision_node(), ["a"])
     first = parcel(11, make.row(10, flags=RowFlag.SECOND))
-    assert vessel.receive("rows:a", 1, parcel(21)) == Receipt(0, 0)
-    assert vessel.receive("rows:a", 0, first) == Receipt(1, 0)
-    assert vessel.receive("rows:a", 0, first) == Receipt(1, 0)
+    assert vessel.receive("rows:a", 1, parcel(21)) == receipt((0, 0))
+    assert vessel.receive("rows:a", 0, first) == receipt((1, 11))
+    assert vessel.receive("rows:a", 0, first) == receipt((1, 11))
     assert vessel.since_checkpoint == 1
     assert vessel.node.statistics()["told"] == 1
     vessel.checkpointed()
-    assert vessel.receipt("rows:a") == Receipt(1, 1)
+    assert vessel.receipt("rows:a") == receipt((1, 11), (1, 11))
 
 
 def test_only_a_feed_ahead_of_the_slowest_is_told_to_wait(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +174,7 @@ def test_an_intent_leaves_only_when_its_records_are_durable_not_when_they_are_se
     assert vessel.next_parcel("intents") is None
     assert [type(entry.message).__name__ for entry in entries_of(vessel, are_durable=False)] == ["Decision", "Intent"]
     assert vessel.next_parcel("intents") is None
-    vessel.outboxes["records"].acknowledge(Receipt(1, 1))
+    vessel.outboxes["records"].acknowledge(Receipt.of_records(0))
     (sent,) = offered(vessel, "intents")
     assert sent[1].watermark == 11
     assert msgspec.msgpack.decode(sent[1].payload)[0]["ts"] == 10
@@ -173,7 +183,7 @@ def test_an_intent_leaves_only_when_its_records_are_durable_not_when_they_are_se
 def test_records_carry_the_judged_rows_and_their_probabilities(make: Any) -> None:
     found = decided(make).next_parcel("records")
     assert found is not None
-    rows, probabilities = RECORDS_DECODER.decode(found[1]).arrays()
+    rows, probabilities = RECORDS_DECODER.decode(found.data).arrays()
     assert rows["ts"].tolist() == [10]
     assert probabilities.shape == (1, 23)
     assert probabilities.sum() == pytest.approx(1.0)
@@ -184,15 +194,15 @@ def test_a_checkpoint_keeps_what_was_not_acknowledged_and_offers_it_again(make: 
     checkpoint = vessel.checkpoint()
     copy = DecisionVessel(make.decision_node(), ["a"])
     copy.restore(checkpoint)
-    assert copy.receipt("rows:a") == Receipt(1, 1)
-    assert copy.receipt("facts") == Receipt(1, 1)
+    assert copy.receipt("rows:a") == receipt((1, 11), (1, 11))
+    assert copy.receipt("facts") == receipt((0, 50), (0, 50))
     assert copy.next_parcel("intents") is None  # its records are not known to be durable here either
     assert copy.next_parcel("records") == vessel.next_parcel("records")
     assert entries_of(copy) == entries_of(vessel)
     assert copy.next_parcel("intents") == vessel.next_parcel("intents") is not None
     assert offered(copy, "intents") == offered(vessel, "intents")
     again = parcel(21, make.row(20))
-    assert copy.receive("rows:a", 0, again) == Receipt(1, 1)  # a repeat
+    assert copy.receive("rows:a", 0, parcel(11, make.row(10))) == receipt((1, 11), (1, 11))  # a repeat
     copy.receive("rows:a", 1, again)
     vessel.receive("rows:a", 1, again)
     assert entries_of(copy) == entries_of(vessel) != []
@@ -202,7 +212,7 @@ def test_the_same_promise_is_not_sent_twice(make: Any) -> None:
     vessel = RiskVessel(make.risk_node())
     vessel.receive("intents", 0, parcel(10))
     vessel.receive("facts", 0, parcel(5))
-    vessel.receive("facts", 1, parcel(6))
+    vessel.receive("facts", 0, parcel(6))
     assert [messages.watermark for _, messages in offered(vessel, "approved")] == [10]
 
 
