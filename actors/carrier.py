@@ -174,15 +174,19 @@ class Carrier:
 
     async def _pump(self, edge: str) -> None:
         assert self.vessel is not None
-        target, back_off = self._targets[edge], 0.05
+        target, outbox, back_off = self._targets[edge], self.vessel.outboxes[edge], 0.05
+        loop = asyncio.get_running_loop()
+        heard = loop.time()
         while True:
             stirred = self._stirred
             parcel = self.vessel.next_parcel(edge)
             if parcel is None:
-                outbox = self.vessel.outboxes[edge]
-                if not await _within(stirred, IDLE_S) and outbox.is_sent:
-                    # a receiver that came back older cannot ask for what it had: offer what is not durable there
+                await _within(stirred, IDLE_S)
+                if outbox.is_sent and loop.time() - heard >= IDLE_S:
+                    # a receiver that came back older cannot ask for what it had: offer what is not durable there,
+                    # however much happens on other edges, for what they wait for may be this
                     outbox.rewind()
+                    heard = loop.time()
                 continue
             if self.is_traced:
                 self.trace.append((f">{edge}", self._clock.monotonic_ns(), parcel.data))
@@ -191,12 +195,13 @@ class Carrier:
                 receipt = await asyncio.wait_for(answer, CALL_TIMEOUT_S)
             except LOST as error:
                 log.warning("%s: edge %s to be tried again: %s", self.name, edge, type(error).__name__)
-                self.vessel.outboxes[edge].rewind()
+                outbox.rewind()
                 await asyncio.sleep(back_off)
                 back_off = min(2.0, back_off * 2)
                 continue
             back_off = 0.05
-            self.vessel.outboxes[edge].acknowledge(receipt)
+            heard = loop.time()
+            outbox.acknowledge(receipt)
             if not receipt.wanted.covers(parcel):
                 # not taken: the receiver has more than it can use, or came back older
                 await asyncio.sleep(0.02)

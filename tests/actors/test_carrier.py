@@ -322,6 +322,26 @@ def test_a_receiver_that_comes_back_older_is_sent_the_old_parcels_again(relay: C
     lasting(scenario())
 
 
+def test_a_receiver_that_comes_back_older_is_not_forgotten_while_other_edges_are_busy(
+    relay: Callable[..., Carrier],
+) -> None:
+    # what arrives all the time may be waiting for just what the receiver lost: nothing new would ever be sent to it
+    async def scenario() -> None:
+        far, carrier = Far(is_durable=False), relay()
+        carrier.connect(wired(out=far))
+        async with living(carrier):
+            await carrier.receive("in", 0, parcel(0))
+            await until(lambda: len(far.taken) == 1)
+            far.come_back_older()
+            begun = asyncio.get_running_loop().time()
+            while not far.taken:
+                carrier._stir()
+                await asyncio.sleep(0.005)
+                assert asyncio.get_running_loop().time() < begun + 5, "never offered again"
+
+    lasting(scenario())
+
+
 def test_a_receiver_that_comes_back_older_is_not_forgotten_when_nothing_new_is_to_be_sent(
     relay: Callable[..., Carrier],
 ) -> None:
