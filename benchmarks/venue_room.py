@@ -28,18 +28,18 @@ from spyhop.detectors.state import DetectionParams
 from spyhop.model.instruments import Instrument
 from spyhop.model.rows import Health, Rows
 from spyhop.model.tape import Events, Flag, Kind, Venue, joined
-from spyhop.venues import sockets
 from spyhop.venues.adapter import Adapter
 from spyhop.venues.binance.limits import weigh
 from spyhop.venues.dydx import limits as dydx_limits
 from spyhop.venues.dydx.numbers import packed_event_id
 from spyhop.venues.dydx.reader import REPEATED
 from spyhop.venues.endpoints import Endpoints
-from spyhop.venues.https import HttpClient
-from spyhop.venues.limits import SharedBudget
-from spyhop.venues.live import Client, LiveFeed
+from spyhop.venues.live.feed import Client, LiveFeed
+from spyhop.venues.net import sockets
+from spyhop.venues.net.https import HttpClient
+from spyhop.venues.net.limits import SharedBudget
+from spyhop.venues.net.transport import Dial, Http, Response, Socket
 from spyhop.venues.params import FeedParams
-from spyhop.venues.transport import Dial, Http, Response, Socket
 from spyhop.venuesim.faults import FaultKind, unreachable
 from spyhop.wiring.adapters import adapter_of
 from spyhop.wiring.kernels import prepare

@@ -28,11 +28,12 @@ from benchmarks.output import say
 from benchmarks.wire_venue import KINDS, LEVELS, SNAPSHOT_ID, STREAMS, serving
 from spyhop.clock import WallClock
 from spyhop.model.tape import Venue
-from spyhop.venues import catalogue, sockets
+from spyhop.venues import catalogue
 from spyhop.venues.binance.adapter import BinanceAdapter
 from spyhop.venues.binance.rest import BinanceRest
 from spyhop.venues.endpoints import BinanceEndpoints
-from spyhop.venues.https import HttpClient
+from spyhop.venues.net import sockets
+from spyhop.venues.net.https import HttpClient
 from spyhop.venues.params import FeedParams
 
 REQUIRED = 10.0

@@ -1,4 +1,4 @@
-"""What one venue must tell so that the one session loop (`venues.session`) can run it.
+"""What one venue must tell so that the one session loop (`venues.live.session`) can run it.
 
 An adapter is about one instrument at one venue. It knows names, shapes and sequence rules and keeps no clock, task or
 connection of its own: the session opens the sockets, watches their deadlines, calls `decode` with what arrived, and
@@ -15,7 +15,7 @@ import msgspec
 
 from spyhop.model.instruments import Instrument
 from spyhop.model.tape import Events
-from spyhop.venues.transport import Frame
+from spyhop.venues.net.transport import Frame
 
 
 class StreamPlan(msgspec.Struct, frozen=True):

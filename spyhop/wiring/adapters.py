@@ -8,12 +8,12 @@ from spyhop.model.tape import Venue
 from spyhop.venues.adapter import Adapter
 from spyhop.venues.binance.adapter import BinanceAdapter
 from spyhop.venues.binance.rest import BinanceRest
-from spyhop.venues.ccxt_adapter import CCXT_VENUES, CcxtAdapter
+from spyhop.venues.ccxt.adapter import CCXT_VENUES, CcxtAdapter
 from spyhop.venues.dydx.adapter import DydxAdapter
 from spyhop.venues.dydx.rest import DydxRest
 from spyhop.venues.endpoints import Endpoints
+from spyhop.venues.net.transport import Http
 from spyhop.venues.params import FeedParams
-from spyhop.venues.transport import Http
 
 
 def adapter_of(instrument: Instrument, endpoints: Endpoints, params: FeedParams, http: Http) -> Adapter:

@@ -10,8 +10,8 @@ from spyhop.storage.checks import Finding
 from spyhop.storage.imports import Imported, Progress
 from spyhop.storage.lake import Lake, Listing
 from spyhop.storage.verify import verify
-from spyhop.venues import readers
-from spyhop.venues.chunks import Chunk
+from spyhop.venues.files import readers
+from spyhop.venues.files.chunks import Chunk
 from spyhop.wiring.raw_import import RawReader, is_raw
 
 

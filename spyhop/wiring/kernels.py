@@ -17,9 +17,9 @@ from spyhop.simulation.feed import usual_instrument
 from spyhop.strategies.filter import SignalFilterParams
 from spyhop.strategies.stage import DecisionParams
 from spyhop.venues.binance.live import FrameDecoder
-from spyhop.venues.dedup import Dedup
-from spyhop.venues.queue import EventQueue
-from spyhop.venues.transport import Frame
+from spyhop.venues.live.dedup import Dedup
+from spyhop.venues.live.queue import EventQueue
+from spyhop.venues.net.transport import Frame
 from spyhop.venuesim.options import generated
 from spyhop.wiring import nodes
 from spyhop.wiring.plan import GeneratedSource, SessionPlan

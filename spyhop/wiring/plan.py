@@ -20,7 +20,7 @@ from spyhop.simulation.feed import usual_instrument
 from spyhop.storage import journal
 from spyhop.storage.lake import Lake
 from spyhop.venues.endpoints import Endpoints
-from spyhop.venues.limits import Limit
+from spyhop.venues.net.limits import Limit
 from spyhop.wiring.venues import listed
 
 VENUE_PREFERENCE = (Venue.BINANCE_USDM, Venue.BINANCE_SPOT, Venue.BINANCE_COINM, Venue.DYDX, Venue.DYDX_V3)

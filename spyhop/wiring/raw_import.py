@@ -13,10 +13,10 @@ from spyhop.model.instruments import Instrument
 from spyhop.model.raw import Mark
 from spyhop.model.tape import Events
 from spyhop.storage import raw_frames
-from spyhop.venues.chunks import MAX_ROWS_PER_LINE, Chunk, SetAside, by_channel
 from spyhop.venues.endpoints import Endpoints
+from spyhop.venues.files.chunks import MAX_ROWS_PER_LINE, Chunk, SetAside, by_channel
 from spyhop.venues.params import FeedParams
-from spyhop.venues.raw_replay import FeedReplay, RecordedAnswers, Told, replay
+from spyhop.venues.raw.replay import FeedReplay, RecordedAnswers, Told, replay
 from spyhop.wiring.adapters import adapter_of
 
 

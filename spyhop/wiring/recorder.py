@@ -30,7 +30,7 @@ from spyhop.ports import Feed, OpenFeed
 from spyhop.storage.lake import Lake, Source
 from spyhop.storage.raw_frames import RawFrameWriter
 from spyhop.storage.tape_recorder import TapeRecorder, bring_in
-from spyhop.venues.live import Place
+from spyhop.venues.live.feed import Place
 from spyhop.wiring.logs import keep_log
 from spyhop.wiring.raw_import import RawSettings
 

@@ -16,20 +16,20 @@ from spyhop.errors import MissingInput
 from spyhop.model.instruments import Instrument
 from spyhop.model.raw import RawKeeper
 from spyhop.model.tape import Events, Venue, venue_of
-from spyhop.venues import sockets
 from spyhop.venues.binance.limits import weigh
 from spyhop.venues.binance.rest import BinanceRest
-from spyhop.venues.ccxt_adapter import CCXT_VENUES, ccxt_names, exchange_and_symbol
-from spyhop.venues.ccxt_transport import CcxtTransport
+from spyhop.venues.ccxt.adapter import CCXT_VENUES, ccxt_names, exchange_and_symbol
+from spyhop.venues.ccxt.transport import CcxtTransport
 from spyhop.venues.dydx import limits as dydx_limits
 from spyhop.venues.dydx.rest import DydxRest
 from spyhop.venues.endpoints import BinanceEndpoints, Endpoints
-from spyhop.venues.https import HttpClient
-from spyhop.venues.limits import BINANCE_SPOT, BINANCE_USDM, DYDX, Limit, SharedBudget, limits_of
-from spyhop.venues.live import Client, LiveFeed
+from spyhop.venues.live.feed import Client, LiveFeed
+from spyhop.venues.net import sockets
+from spyhop.venues.net.https import HttpClient
+from spyhop.venues.net.limits import BINANCE_SPOT, BINANCE_USDM, DYDX, Limit, SharedBudget, limits_of
+from spyhop.venues.net.transport import Dial, Http
 from spyhop.venues.params import FeedParams
-from spyhop.venues.raw_tap import TappedAdapter, TappedHttp
-from spyhop.venues.transport import Dial, Http
+from spyhop.venues.raw.tap import TappedAdapter, TappedHttp
 from spyhop.wiring.adapters import adapter_of
 
 

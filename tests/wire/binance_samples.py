@@ -19,8 +19,8 @@ from spyhop.venues.binance.account_wire import account_event
 from spyhop.venues.binance.live import FrameDecoder
 from spyhop.venues.binance.rest import BinanceRest
 from spyhop.venues.endpoints import BinanceEndpoints
-from spyhop.venues.inference import wide
-from spyhop.venues.transport import Frame, Response
+from spyhop.venues.files.inference import wide
+from spyhop.venues.net.transport import Frame, Response
 
 NOW = 1_789_000_000_000_000_000
 NAUTILUS = "nautilus_trader/crates/adapters/binance/test_data"

@@ -24,9 +24,9 @@ from spyhop.venues.binance.adapter import BinanceAdapter
 from spyhop.venues.binance.live import FrameDecoder
 from spyhop.venues.binance.rest import BinanceRest
 from spyhop.venues.endpoints import LIVE, BinanceEndpoints
-from spyhop.venues.inference import wide
+from spyhop.venues.files.inference import wide
+from spyhop.venues.net.transport import Frame
 from spyhop.venues.params import FeedParams
-from spyhop.venues.transport import Frame
 from tests.wire.binance_samples import NOW, ROWS, Answering, Sample, instrument_of, outcome, samples
 
 LEFT_OUT = {

@@ -16,7 +16,7 @@ from spyhop.venues.catalogue import by_key
 from spyhop.venues.dydx import reader, wire
 from spyhop.venues.dydx.numbers import BAD_EVENT_ID
 from spyhop.venues.dydx.reader import Batch, Link, Reader
-from spyhop.venues.transport import Frame
+from spyhop.venues.net.transport import Frame
 
 BTC = by_key("dydx:BTC-USD")
 TS = 1_767_225_600_000_000_000

@@ -22,8 +22,8 @@ from spyhop.venues.binance.book_sync import BookSync, DepthFrame
 from spyhop.venues.binance.endpoints import INTERVALS, Route, combined_url, route_of, stream
 from spyhop.venues.binance.rest import FUNDING_INTERVAL_NS, BinanceRest
 from spyhop.venues.endpoints import BinanceEndpoints
+from spyhop.venues.net.transport import Frame
 from spyhop.venues.params import FeedParams
-from spyhop.venues.transport import Frame
 
 SNAPSHOT_LEVELS = 1_000
 

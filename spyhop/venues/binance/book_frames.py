@@ -20,7 +20,6 @@ from spyhop.venues.binance.fields import (
     near_lot,
     put,
 )
-from spyhop.venues.chunks import MAX_ROWS_PER_LINE
 from spyhop.venues.decimals import (
     BAD_NUMBER,
     OFF_GRID,
@@ -29,6 +28,7 @@ from spyhop.venues.decimals import (
     Ints,
     fixed,
 )
+from spyhop.venues.files.chunks import MAX_ROWS_PER_LINE
 from spyhop.venues.scan import (
     ARRAY,
     NUMBER,

@@ -19,9 +19,7 @@ from spyhop.model.instruments import Instrument
 from spyhop.model.tape import EVENT, Events, Venue, empty, joined
 from spyhop.venues import catalogue
 from spyhop.venues.binance import fields, lines
-from spyhop.venues.blocks import BLOCK_BYTES, head, line_blocks
 from spyhop.venues.catalogue import NONE_KNOWN, Known
-from spyhop.venues.chunks import MAX_ROWS_PER_LINE, Chunk, Positions, SetAside, by_channel
 from spyhop.venues.decimals import (
     BAD_JSON,
     BAD_NUMBER,
@@ -31,7 +29,9 @@ from spyhop.venues.decimals import (
     OUT_OF_RANGE,
     TRUNCATED,
 )
-from spyhop.venues.inference import Grid, wide
+from spyhop.venues.files.blocks import BLOCK_BYTES, head, line_blocks
+from spyhop.venues.files.chunks import MAX_ROWS_PER_LINE, Chunk, Positions, SetAside, by_channel
+from spyhop.venues.files.inference import Grid, wide
 
 REASONS: dict[int, str] = {
     BAD_JSON: "not valid JSON",

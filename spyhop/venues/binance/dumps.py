@@ -22,10 +22,10 @@ from spyhop.model.tape import EVENT, Events, Venue
 from spyhop.venues import catalogue
 from spyhop.venues.binance import csv_rows, fields, lines
 from spyhop.venues.binance.capture import REASONS
-from spyhop.venues.blocks import head, line_blocks, whole_lines
 from spyhop.venues.catalogue import NONE_KNOWN, Known
-from spyhop.venues.chunks import MAX_ROWS_PER_LINE, Chunk, SetAside, by_channel
-from spyhop.venues.inference import Grid, wide
+from spyhop.venues.files.blocks import head, line_blocks, whole_lines
+from spyhop.venues.files.chunks import MAX_ROWS_PER_LINE, Chunk, SetAside, by_channel
+from spyhop.venues.files.inference import Grid, wide
 
 _OUT_ROWS = 1 << 16
 _ASIDE_ROWS = 1 << 12

@@ -1,7 +1,7 @@
 """What Binance's REST requests weigh, so that a budget can be asked before they are sent.
 
-What the budget holds is told by exchangeInfo (`venues.limits.limits_of`). Paths of USDT-M and spot differ, so one table
-serves both. A path that nobody listed costs the most that a request for one symbol can.
+What the budget holds is told by exchangeInfo (`venues.net.limits.limits_of`). Paths of USDT-M and spot differ, so one
+table serves both. A path that nobody listed costs the most that a request for one symbol can.
 """
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ from spyhop.venues.binance import fields, lines, rows, wire
 from spyhop.venues.binance.account_wire import ACCOUNT_EVENTS
 from spyhop.venues.binance.capture import IGNORED, REASONS
 from spyhop.venues.binance.endpoints import PARTIAL_BOOKS
-from spyhop.venues.chunks import MAX_ROWS_PER_LINE
 from spyhop.venues.decimals import BAD_JSON, Ints
-from spyhop.venues.transport import Frame
+from spyhop.venues.files.chunks import MAX_ROWS_PER_LINE
+from spyhop.venues.net.transport import Frame
 
 OTHER_SYMBOL = "frame of another symbol"
 NOT_TEXT = "not valid UTF-8"

@@ -26,12 +26,12 @@ from spyhop.venues.binance.account_wire import (
 from spyhop.venues.binance.endpoints import private_url
 from spyhop.venues.binance.spot_wire import ExecutionReport
 from spyhop.venues.endpoints import BinanceEndpoints
-from spyhop.venues.https import meaning
-from spyhop.venues.limits import BAN_S
+from spyhop.venues.live.private_adapter import Heard
+from spyhop.venues.net.https import meaning
+from spyhop.venues.net.limits import BAN_S
+from spyhop.venues.net.transport import Dial, Frame, Http, Socket
+from spyhop.venues.net.urls import shown
 from spyhop.venues.params import FeedParams
-from spyhop.venues.private_adapter import Heard
-from spyhop.venues.transport import Dial, Frame, Http, Socket
-from spyhop.venues.urls import shown
 
 SPOT_API = "wss://ws-api.binance.com:443/ws-api/v3"
 """Spot's WebSocket API."""

@@ -23,7 +23,7 @@ from spyhop.venues.binance import rows, wire
 from spyhop.venues.binance.endpoints import paths_of
 from spyhop.venues.binance.live import FrameDecoder
 from spyhop.venues.endpoints import BinanceEndpoints
-from spyhop.venues.transport import Frame, Http, Response
+from spyhop.venues.net.transport import Frame, Http, Response
 
 MAX_KLINES = 1_500
 MAX_SPOT_KLINES = 1_000

@@ -16,10 +16,10 @@ from spyhop.venues.adapter import Decoded, Poll, PollWhen, SocketPlan, StreamPla
 from spyhop.venues.dydx import endpoints as names
 from spyhop.venues.dydx.reader import Batch, Link, Reader
 from spyhop.venues.dydx.rest import DydxRest
-from spyhop.venues.dydx.rows import Rows
 from spyhop.venues.endpoints import DydxEndpoints
+from spyhop.venues.net.transport import Frame
 from spyhop.venues.params import FeedParams
-from spyhop.venues.transport import Frame
+from spyhop.venues.rows import Rows
 
 BOOK, MARKET = "book", "market"
 _NUM_POLLED_BARS = 10

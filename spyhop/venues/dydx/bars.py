@@ -18,7 +18,7 @@ from spyhop.model.tape import Flag, Kind, Side
 from spyhop.venues.dydx import wire
 from spyhop.venues.dydx.endpoints import RESOLUTIONS
 from spyhop.venues.dydx.numbers import OUT_OF_RANGE, Grid, nanoseconds, rounded
-from spyhop.venues.dydx.rows import Rows
+from spyhop.venues.rows import Rows
 
 GRACE_NS = 3 * NS_PER_S
 _SECONDS = tuple(RESOLUTIONS.values())

@@ -16,7 +16,7 @@ from spyhop.model.tape import Flag, Kind
 from spyhop.venues.dydx import wire
 from spyhop.venues.dydx.book import Level, UncrossedBook, stamp_of
 from spyhop.venues.dydx.numbers import Grid
-from spyhop.venues.dydx.rows import Rows
+from spyhop.venues.rows import Rows
 
 CROSSED_FRAMES = 8
 """A book that had to be un-crossed in so many frames in a row (2 s of batches) is subscribed to anew."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from spyhop.clock import Clock
-from spyhop.venues.https import HttpClient
-from spyhop.venues.limits import DYDX, SharedBudget
+from spyhop.venues.net.https import HttpClient
+from spyhop.venues.net.limits import DYDX, SharedBudget
 
 RETRY_AFTER_UNIT_S = 0.001
 

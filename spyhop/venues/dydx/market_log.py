@@ -8,7 +8,7 @@ from spyhop.clock import NS_PER_HOUR
 from spyhop.model.tape import Kind
 from spyhop.venues.dydx import wire
 from spyhop.venues.dydx.numbers import NOT_POSITIVE, OUT_OF_RANGE, Grid, nanoseconds, rounded
-from spyhop.venues.dydx.rows import Rows
+from spyhop.venues.rows import Rows
 
 
 def merged(older: wire.Market, newer: wire.Market) -> wire.Market:

@@ -17,8 +17,8 @@ from spyhop.venues.dydx import endpoints as names
 from spyhop.venues.dydx import wire
 from spyhop.venues.dydx.message_ids import MessageIds, Order
 from spyhop.venues.endpoints import DydxEndpoints
-from spyhop.venues.private_adapter import Heard
-from spyhop.venues.transport import Dial, Frame, Socket
+from spyhop.venues.live.private_adapter import Heard
+from spyhop.venues.net.transport import Dial, Frame, Socket
 
 SubaccountEvent: TypeAlias = wire.SubaccountState | wire.SubaccountUpdate | wire.Height
 """What is told of a subaccount: the state at first, then changes; and every block.

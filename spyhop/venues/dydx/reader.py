@@ -24,9 +24,9 @@ from spyhop.venues.dydx.book_stream import BookStream, Taken
 from spyhop.venues.dydx.market_log import MarketLog, merged
 from spyhop.venues.dydx.message_ids import MessageIds, Order
 from spyhop.venues.dydx.numbers import Grid, nanoseconds, whole
-from spyhop.venues.dydx.rows import Rows
 from spyhop.venues.dydx.trade_log import Printed, TradeLog, add_trade, printed
-from spyhop.venues.transport import Frame
+from spyhop.venues.net.transport import Frame
+from spyhop.venues.rows import Rows
 
 NOT_A_MESSAGE = "not a message of the indexer"
 NOT_CONTENTS = "contents that are not the channel's"

@@ -22,10 +22,10 @@ from spyhop.venues.dydx import endpoints as names
 from spyhop.venues.dydx import wire
 from spyhop.venues.dydx.bars import Bar, add_bar, bar_of
 from spyhop.venues.dydx.numbers import Grid, event_id_parts, nanoseconds, rounded
-from spyhop.venues.dydx.rows import Rows
 from spyhop.venues.dydx.trade_log import Printed, printed
 from spyhop.venues.endpoints import DydxEndpoints
-from spyhop.venues.transport import Http
+from spyhop.venues.net.transport import Http
+from spyhop.venues.rows import Rows
 
 Body = TypeVar("Body")
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from spyhop.model.tape import Kind, Side
 from spyhop.venues.dydx import wire
 from spyhop.venues.dydx.numbers import NOT_POSITIVE, Grid, nanoseconds, packed_event_id
-from spyhop.venues.dydx.rows import Rows
+from spyhop.venues.rows import Rows
 
 FORCED = frozenset(("LIQUIDATED", "DELEVERAGED"))
 _SIDES = {"BUY": Side.BUY, "SELL": Side.SELL}

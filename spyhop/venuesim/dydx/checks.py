@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from spyhop.clock import NS_PER_S
-from spyhop.venues.dydx_address import is_address
+from spyhop.venues.dydx.address import is_address
 from spyhop.venuesim.dydx import chain
 from spyhop.venuesim.dydx.messages import (
     ChainOrder,

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from spyhop.clock import NS_PER_MS, NS_PER_S
 from spyhop.model.tape import Venue
-from spyhop.venues.dydx_address import is_address
+from spyhop.venues.dydx.address import is_address
 from spyhop.venuesim.connection import Connection, Manners
 from spyhop.venuesim.dydx.bodies import RESOLUTIONS, Bodies
 from spyhop.venuesim.dydx.names import NAMESPACE

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from spyhop.venues.dydx_address import is_address
+from spyhop.venues.dydx.address import is_address
 from spyhop.venuesim.dydx import chain
 from spyhop.venuesim.dydx.indexer_rest import LABEL
 from spyhop.venuesim.dydx.messages import TxBody, TxRaw

@@ -13,7 +13,7 @@ from coincurve import PublicKey
 from coincurve.ecdsa import cdata_to_der, deserialize_compact
 
 from spyhop.errors import SpyhopError
-from spyhop.venues.dydx_address import address_of
+from spyhop.venues.dydx.address import address_of
 from spyhop.venuesim.dydx.messages import (
     SERVED,
     AuthInfo,

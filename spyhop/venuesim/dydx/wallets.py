@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 from coincurve import PrivateKey
 
-from spyhop.venues.dydx_address import address_of
+from spyhop.venues.dydx.address import address_of
 from spyhop.venuesim.dydx import chain
 from spyhop.venuesim.dydx.transactions import Rejected
 

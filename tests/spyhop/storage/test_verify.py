@@ -13,7 +13,7 @@ from spyhop.storage.imports import import_files
 from spyhop.storage.lake import Lake
 from spyhop.storage.lake_writer import SourceWriter, store
 from spyhop.storage.verify import verify
-from spyhop.venues import readers
+from spyhop.venues.files import readers
 
 BTC = "binance-usdm:BTCUSDT"
 RECORDED = Path(__file__).resolve().parents[4] / "shared" / "data"

@@ -24,11 +24,11 @@ from spyhop.model import tape
 from spyhop.model.instruments import Instrument
 from spyhop.model.raw import RawRecord
 from spyhop.model.tape import Events, Kind, Venue
-from spyhop.venues import sockets
 from spyhop.venues.adapter import Decoded, Poll, PollWhen, SocketPlan, VenueTime
+from spyhop.venues.live.private import Connected, Lost, PrivateStream, Told
+from spyhop.venues.net import sockets
+from spyhop.venues.net.transport import Frame, Http, Response
 from spyhop.venues.params import FeedParams
-from spyhop.venues.private import Connected, Lost, PrivateStream, Told
-from spyhop.venues.transport import Frame, Http, Response
 from spyhop.venuesim import options
 from spyhop.venuesim.faults import Fault, FaultKind
 from spyhop.venuesim.options import TEST_KEY, SimOptions

@@ -9,7 +9,7 @@ from spyhop.model.instruments import Instrument
 from spyhop.model.tape import Venue
 from spyhop.venues.endpoints import LIVE
 from spyhop.venues.params import FeedParams
-from spyhop.venues.raw_replay import RecordedAnswers
+from spyhop.venues.raw.replay import RecordedAnswers
 from spyhop.wiring.adapters import adapter_of
 
 

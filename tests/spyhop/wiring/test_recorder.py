@@ -29,7 +29,7 @@ from spyhop.ports import Feed
 from spyhop.storage.lake import END_OF_TIME, Lake
 from spyhop.storage.raw_frames import mark_of, read_frames, segments
 from spyhop.venues.endpoints import LIVE, BinanceEndpoints, ClockSpec, Endpoints
-from spyhop.venues.live import Place
+from spyhop.venues.live.feed import Place
 from spyhop.venues.params import FeedParams
 from spyhop.wiring.data import import_data
 from spyhop.wiring.raw_import import RawSettings
@@ -173,7 +173,7 @@ import sys
 import msgspec
 from spyhop.model.instruments import Instrument
 from spyhop.venues.endpoints import Endpoints
-from spyhop.venues.live import Place
+from spyhop.venues.live.feed import Place
 from spyhop.venues.params import FeedParams
 from spyhop.wiring.raw_import import RawSettings
 from spyhop.wiring.recorder import record

@@ -16,8 +16,8 @@ from spyhop.venues.adapter import Decoded, PollWhen, Want
 from spyhop.venues.binance.adapter import BinanceAdapter
 from spyhop.venues.binance.rest import BinanceRest
 from spyhop.venues.endpoints import LIVE, BinanceEndpoints
+from spyhop.venues.net.transport import Frame, Response
 from spyhop.venues.params import FeedParams
-from spyhop.venues.transport import Frame, Response
 
 T = 1_723_161_255_030_314_667
 BTC = msgspec.structs.replace(catalogue.by_key("binance-usdm:BTCUSDT"), id=4)

@@ -21,7 +21,7 @@ from spyhop.model.instruments import Instrument
 from spyhop.model.tape import EVENT, Flag, Kind, Side, Venue
 from spyhop.venues import catalogue
 from spyhop.venues.binance import capture
-from spyhop.venues.chunks import MAX_ROWS_PER_LINE
+from spyhop.venues.files.chunks import MAX_ROWS_PER_LINE
 
 SHARED = Path(__file__).resolve().parents[5] / "shared" / "data"
 RAW = SHARED / "binance_raw"

@@ -13,7 +13,7 @@ import pytest
 
 from spyhop.model.tape import Flag, Kind, Side, Venue
 from spyhop.venues.binance import dumps
-from spyhop.venues.chunks import Chunk
+from spyhop.venues.files.chunks import Chunk
 
 AGG = "2291080928,58105.90,0.500,5,6,1723705563418,true\n2291080929,58106.00,0.001,7,7,1723705563419,false\n"
 AGG_HEADER = "agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time,is_buyer_maker\n"

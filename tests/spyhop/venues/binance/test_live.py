@@ -10,7 +10,7 @@ from spyhop.model.tape import Flag, Kind, Side, Venue
 from spyhop.venues import catalogue
 from spyhop.venues.binance import live
 from spyhop.venues.binance.live import FrameDecoder
-from spyhop.venues.transport import Frame
+from spyhop.venues.net.transport import Frame
 
 BTC = msgspec.structs.replace(catalogue.by_key("binance-usdm:BTCUSDT"), id=7)
 T = 1_723_161_255_030_314_667

@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 
 from spyhop.clock import NS_PER_MINUTE
 from spyhop.errors import ConnectionLost, VenueRefused
-from spyhop.venues import sockets
 from spyhop.venues.binance.account_wire import AccountUpdate, OrderTradeUpdate, TradeLite, account_event
 from spyhop.venues.binance.private import SpotPrivate, UsdmPrivate, identity
 from spyhop.venues.binance.spot_wire import AccountPosition, ExecutionReport
-from spyhop.venues.https import HttpClient
+from spyhop.venues.live.private import Connected, Lost
+from spyhop.venues.live.private_adapter import PrivateConnection
+from spyhop.venues.live.scripted import ScriptedSocket
+from spyhop.venues.net import sockets
+from spyhop.venues.net.https import HttpClient
+from spyhop.venues.net.transport import Frame
 from spyhop.venues.params import FeedParams
-from spyhop.venues.private import Connected, Lost
-from spyhop.venues.private_adapter import PrivateConnection
-from spyhop.venues.scripted import ScriptedSocket
-from spyhop.venues.transport import Frame
 
 BTC = {"symbol": "BTCUSDT"}
 ATTENTIVE = FeedParams(silence_seconds=1.0, first_message_seconds=1.0, ws_backoff_min=0.05, ws_backoff_max=0.5)

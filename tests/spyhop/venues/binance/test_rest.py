@@ -14,8 +14,8 @@ from spyhop.errors import VenueRefused, VenueUnavailable
 from spyhop.model.tape import Events, Flag, Kind, Ratio, Side, Venue
 from spyhop.venues.binance.rest import BinanceRest
 from spyhop.venues.endpoints import BinanceEndpoints
-from spyhop.venues.inference import wide
-from spyhop.venues.transport import Response
+from spyhop.venues.files.inference import wide
+from spyhop.venues.net.transport import Response
 
 NOW = 1_786_540_310_066 * NS_PER_MS
 # a tick of 1e-10 and a lot of 1e-8, so that any number lies on the grid

@@ -17,8 +17,8 @@ from spyhop.venues.catalogue import by_key
 from spyhop.venues.dydx.adapter import BOOK, MARKET, DydxAdapter
 from spyhop.venues.dydx.rest import DydxRest
 from spyhop.venues.endpoints import LIVE
+from spyhop.venues.net.transport import Frame, Response
 from spyhop.venues.params import FeedParams
-from spyhop.venues.transport import Frame, Response
 
 BTC = by_key("dydx:BTC-USD")
 TS = 1_765_210_320_000_000_000

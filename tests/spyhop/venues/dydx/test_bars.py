@@ -11,7 +11,7 @@ from spyhop.venues.catalogue import by_key
 from spyhop.venues.dydx import wire
 from spyhop.venues.dydx.bars import GRACE_NS, Bar, BarLog, bar_of
 from spyhop.venues.dydx.numbers import Grid
-from spyhop.venues.dydx.rows import Rows
+from spyhop.venues.rows import Rows
 
 BTC = by_key("dydx:BTC-USD")
 GRID = Grid(BTC)

@@ -17,7 +17,7 @@ from spyhop.venues.catalogue import by_key
 from spyhop.venues.dydx import wire
 from spyhop.venues.dydx.book_stream import CROSSED_FRAMES, BookStream, Taken
 from spyhop.venues.dydx.numbers import Grid
-from spyhop.venues.dydx.rows import Rows
+from spyhop.venues.rows import Rows
 
 BTC = by_key("dydx:BTC-USD")
 TS = 1_764_000_000_000_000_000

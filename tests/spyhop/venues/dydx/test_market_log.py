@@ -10,7 +10,7 @@ from spyhop.venues.catalogue import by_key
 from spyhop.venues.dydx import wire
 from spyhop.venues.dydx.market_log import MarketLog, merged, next_hour
 from spyhop.venues.dydx.numbers import Grid
-from spyhop.venues.dydx.rows import Rows
+from spyhop.venues.rows import Rows
 
 BTC = by_key("dydx:BTC-USD")
 TS = 1_765_210_320_000_000_000

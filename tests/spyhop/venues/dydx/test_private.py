@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from spyhop.clock import NS_PER_S
 from spyhop.errors import ConnectionLost, VenueRefused
 from spyhop.venues.dydx import wire
+from spyhop.venues.dydx.orders import DydxOrders
 from spyhop.venues.dydx.private import DydxPrivate, _Connection
-from spyhop.venues.dydx_orders import DydxOrders
 from spyhop.venues.endpoints import LIVE
+from spyhop.venues.live.private import Connected, Lost
+from spyhop.venues.live.private_adapter import Heard
+from spyhop.venues.live.scripted import ScriptedSocket
+from spyhop.venues.net.transport import Frame
 from spyhop.venues.params import FeedParams
-from spyhop.venues.private import Connected, Lost
-from spyhop.venues.private_adapter import Heard
-from spyhop.venues.scripted import ScriptedSocket
-from spyhop.venues.transport import Frame
 from spyhop.venuesim.dydx import wallets
 
 BTC = "BTC/USDC:USDC"

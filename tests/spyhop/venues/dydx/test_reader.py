@@ -19,7 +19,7 @@ from spyhop.venues.dydx.book_stream import CROSSED_FRAMES
 from spyhop.venues.dydx.message_ids import PATIENCE_NS
 from spyhop.venues.dydx.numbers import NOT_A_NUMBER, OFF_GRID
 from spyhop.venues.dydx.reader import REPLACE_PAUSE_NS, Batch, Link, Reader
-from spyhop.venues.transport import Frame
+from spyhop.venues.net.transport import Frame
 
 BTC = by_key("dydx:BTC-USD")
 TS = 1_765_209_600_000_000_000  # 2025-12-08T16:00:00Z

@@ -22,7 +22,7 @@ from spyhop.venues.catalogue import by_key, known
 from spyhop.venues.dydx.numbers import event_id, packed_event
 from spyhop.venues.dydx.rest import DydxRest
 from spyhop.venues.endpoints import DydxEndpoints
-from spyhop.venues.transport import Response
+from spyhop.venues.net.transport import Response
 
 BTC = by_key("dydx:BTC-USD")
 ENDPOINTS = DydxEndpoints("http://indexer/v4", "ws://indexer/v4/ws", "", "")

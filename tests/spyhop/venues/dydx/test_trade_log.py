@@ -10,8 +10,8 @@ from spyhop.model.tape import Flag, Kind, Side
 from spyhop.venues.catalogue import by_key
 from spyhop.venues.dydx import wire
 from spyhop.venues.dydx.numbers import Grid, event_id, packed_event
-from spyhop.venues.dydx.rows import Rows
 from spyhop.venues.dydx.trade_log import Printed, TradeLog, add_trade, printed
+from spyhop.venues.rows import Rows
 
 BTC = by_key("dydx:BTC-USD")
 GRID = Grid(BTC)

@@ -14,9 +14,9 @@ from ccxt.base.errors import AuthenticationError, DuplicateOrderId, InvalidOrder
 from spyhop.clock import NS_PER_MINUTE, NS_PER_MS, NS_PER_S
 from spyhop.model.tape import Flag, Kind, Side, joined
 from spyhop.venues.dydx.adapter import DydxAdapter
-from spyhop.venues.dydx_orders import DydxOrders
+from spyhop.venues.dydx.orders import DydxOrders
+from spyhop.venues.net.transport import Frame
 from spyhop.venues.params import FeedParams
-from spyhop.venues.transport import Frame
 from spyhop.venuesim.dydx import chain, wallets
 
 START = 1_780_000_020 * NS_PER_S

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from coincurve import PrivateKey
 
-from spyhop.venues.dydx_address import address_of
+from spyhop.venues.dydx.address import address_of
 from spyhop.venuesim.dydx import messages as pb
 from spyhop.venuesim.dydx.protobuf import encode
 from spyhop.venuesim.dydx.transactions import Rejected, is_signed, parse

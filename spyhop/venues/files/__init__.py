@@ -1,0 +1,1 @@
+"""Recordings: what lies in files, as rows of the tape."""

@@ -1,0 +1,1 @@
+"""Live feeds: what keeps a venue's data flowing, and the feed that hands it out."""

@@ -1,0 +1,1 @@
+"""Raw recordings: all that an adapter is told, kept and told again."""
