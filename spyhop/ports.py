@@ -7,8 +7,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy.typing as npt
 
+from spyhop.model.accounts import KeyRights, VenueBalance, VenueFill, VenueOrder, VenuePosition
 from spyhop.model.entries import Entry
-from spyhop.model.orders import Command, Report
+from spyhop.model.orders import CancelOrder, Command, OrderType, Report, SubmitOrder
 from spyhop.model.rows import Rows
 from spyhop.model.tape import Events
 
@@ -55,6 +56,67 @@ class Gateway(Protocol):
 
         Return the index of the first event not folded and the reports, in order.
         """
+        ...
+
+
+class Trader(Protocol):
+    """One account at one venue: what can be asked of it about orders.
+
+    Every method may raise a VenueError: VenueRefused when the venue said no, Throttled and VenueUnavailable when
+    nothing was executed, OutcomeUnknown when nobody can say. None of them retries by itself.
+    """
+
+    name: str
+    """`venue:account`, such as `binance-usdm:main`."""
+    kinds: frozenset[OrderType]
+    """What the venue has; everything else is emulated by us."""
+
+    async def submit(self, order: SubmitOrder) -> VenueOrder:
+        """Place an order under its client order id and return it as the venue has it."""
+        ...
+
+    async def cancel(self, order: CancelOrder) -> None:
+        """Take an order back; return when the venue has accepted that. Raise VenueRefused for one it does not know."""
+        ...
+
+    async def order(self, client_order_id: str, instrument: int) -> VenueOrder | None:
+        """Return an order of ours, alive or ended; None when the venue is certain that it never had it."""
+        ...
+
+    async def open_orders(self) -> list[VenueOrder]:
+        """Return every open order of the account, ours and others', conditional ones too."""
+        ...
+
+    async def fills(self, instrument: int, since: int) -> list[VenueFill]:
+        """Return the account's executions from `since` (nanoseconds UTC) on, oldest first."""
+        ...
+
+    async def positions(self) -> list[VenuePosition]:
+        """Return what is held, instruments of ours only, none that is flat."""
+        ...
+
+    async def balances(self) -> list[VenueBalance]:
+        """Return the account's money."""
+        ...
+
+    async def rights(self) -> KeyRights:
+        """Return what the venue says of the key."""
+        ...
+
+    async def set_leverage(self, instrument: int, leverage: float) -> None:
+        """Have new positions held at an isolated `leverage`; nothing where the venue has no such setting."""
+        ...
+
+    async def cancel_all(self, instrument: int) -> None:
+        """Take every open order of an instrument back, whoever sent it."""
+        ...
+
+    async def hold_switch(self, instrument: int, seconds: float) -> bool:
+        """Have the venue cancel everything unless it is asked again within `seconds`; 0 lets go, False: no switch."""
+        ...
+
+    async def close(self) -> None:
+        """Let connections go."""
         ...
 
 

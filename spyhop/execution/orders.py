@@ -9,12 +9,15 @@ from spyhop.model.orders import OrderStatus, OrderType, SubmitOrder
 
 _S = OrderStatus
 
+_WORKING = frozenset({_S.PARTIALLY_FILLED, _S.FILLED, _S.CANCEL_PENDING, _S.CANCELLED, _S.EXPIRED})
+
 NEXT: dict[OrderStatus, frozenset[OrderStatus]] = {
-    _S.PENDING_NEW: frozenset(
-        {_S.OPEN, _S.PARTIALLY_FILLED, _S.FILLED, _S.CANCEL_PENDING, _S.CANCELLED, _S.REJECTED, _S.EXPIRED}
-    ),
-    _S.OPEN: frozenset({_S.PARTIALLY_FILLED, _S.FILLED, _S.CANCEL_PENDING, _S.CANCELLED, _S.EXPIRED}),
-    _S.PARTIALLY_FILLED: frozenset({_S.PARTIALLY_FILLED, _S.FILLED, _S.CANCEL_PENDING, _S.CANCELLED, _S.EXPIRED}),
+    _S.PENDING_NEW: _WORKING | {_S.SENT, _S.UNKNOWN, _S.OPEN, _S.REJECTED},
+    _S.SENT: _WORKING | {_S.UNKNOWN, _S.OPEN, _S.REJECTED},
+    # the venue is asked; it may know the order in any state, or not at all
+    _S.UNKNOWN: _WORKING | {_S.OPEN, _S.REJECTED},
+    _S.OPEN: _WORKING,
+    _S.PARTIALLY_FILLED: _WORKING,
     # the cancellation may cross anything on its way; a part that fills meanwhile leaves it under way
     _S.CANCEL_PENDING: frozenset({_S.CANCEL_PENDING, _S.FILLED, _S.CANCELLED, _S.REJECTED, _S.EXPIRED}),
     _S.FILLED: frozenset(),

@@ -5,14 +5,28 @@ from __future__ import annotations
 import msgspec
 
 from spyhop.model.decisions import Decision, Intent
-from spyhop.model.orders import Fill, FundingPaid, Liquidated, OrderChanged, TradeClosed
-from spyhop.model.verdicts import Approved, EpochBegan, Refused
+from spyhop.model.observations import Comparison
+from spyhop.model.orders import Difference, Fill, FundingPaid, Liquidated, OrderChanged, Reconciled, TradeClosed
+from spyhop.model.verdicts import Approved, EpochBegan, Refused, RiskStateChanged
 
 STAGE_RANK: dict[str, int] = {"decision": 0, "risk": 1, "order": 2}
 """Order of the stages at one instant of event time."""
 
 Recorded = (
-    Decision | Intent | Approved | Refused | EpochBegan | OrderChanged | Fill | FundingPaid | Liquidated | TradeClosed
+    Decision
+    | Intent
+    | Approved
+    | Refused
+    | EpochBegan
+    | RiskStateChanged
+    | Comparison
+    | OrderChanged
+    | Fill
+    | FundingPaid
+    | Liquidated
+    | TradeClosed
+    | Difference
+    | Reconciled
 )
 
 

@@ -15,7 +15,10 @@ class OrderType(StrEnum):
     MARKET = "market"
     LIMIT = "limit"
     STOP_MARKET = "stop_market"
+    STOP_LIMIT = "stop_limit"
     TAKE_PROFIT_MARKET = "take_profit_market"
+    TAKE_PROFIT_LIMIT = "take_profit_limit"
+    TRAILING_STOP = "trailing_stop"
 
 
 class TimeInForce(StrEnum):
@@ -30,6 +33,8 @@ class OrderStatus(StrEnum):
     """Where an order is in its life; the table is `spyhop.execution.orders.NEXT`."""
 
     PENDING_NEW = "pending_new"
+    SENT = "sent"
+    UNKNOWN = "unknown"
     OPEN = "open"
     PARTIALLY_FILLED = "partially_filled"
     FILLED = "filled"
@@ -47,6 +52,9 @@ class Purpose(StrEnum):
     STOP_LOSS = "stop_loss"
     MAX_HOLD = "max_hold"
     SESSION_END = "session_end"
+    HEDGE = "hedge"
+    UNWIND = "unwind"
+    KILL = "kill"
 
 
 class Liquidity(StrEnum):
@@ -60,8 +68,9 @@ class Liquidity(StrEnum):
 class SubmitOrder(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
     """A command to a gateway: place this order.
 
-    `price` and `trigger` are ticks, 0 where the type has none; `leverage` is that of the isolated margin which a
-    position opened by it is given, 0 for what the venue has set.
+    `price` and `trigger` are ticks, 0 where the type has none; `callback` is how many ticks the price may come back
+    before a trailing stop fires (`trigger`, when it has one, is where it begins to trail); `leverage` is that of the
+    isolated margin which a position opened by it is given, 0 for what the venue has set.
     """
 
     ts: int
@@ -73,6 +82,7 @@ class SubmitOrder(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field
     purpose: Purpose
     price: int = 0
     trigger: int = 0
+    callback: int = 0
     time_in_force: TimeInForce = TimeInForce.GTC
     reduce_only: bool = False
     intent_seq: int = 0
@@ -119,6 +129,43 @@ class OrderCancelled(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_fi
     lots_left: int
 
 
+class OrderExpired(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
+    """The venue ended the order by itself, `lots_left` unfilled: its time was up, or nothing stood against it."""
+
+    ts: int
+    ts_venue: int
+    client_order_id: str
+    instrument: int
+    lots_left: int
+
+
+class OrderSent(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
+    """The request was handed to the connection; from now on the venue may have it."""
+
+    ts: int
+    client_order_id: str
+    instrument: int
+
+
+class OrderUnknown(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
+    """Nobody can say whether the venue has the order; it is being asked, and another report will follow."""
+
+    ts: int
+    client_order_id: str
+    instrument: int
+    reason: str
+
+
+class CancelRejected(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
+    """The venue would not take the order back; what became of the order comes as a report of its own."""
+
+    ts: int
+    ts_venue: int
+    client_order_id: str
+    instrument: int
+    reason: str
+
+
 class Fill(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
     """We got `lots` at `price` ticks.
 
@@ -162,7 +209,62 @@ class Liquidated(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field=
     loss: float
 
 
-Report = OrderAccepted | OrderRejected | OrderCancelled | Fill | FundingPaid | Liquidated
+class DifferenceKind(StrEnum):
+    """How what the venue knows differs from what we know."""
+
+    MISSING_FILL = "missing_fill"  # the venue filled an order of ours and nobody told us
+    UNKNOWN_ORDER = "unknown_order"  # an order that we hold for alive and the venue does not know
+    ORDER_STATUS = "order_status"  # an order of ours ended, or stands, otherwise than we hold
+    FOREIGN_ORDER = "foreign_order"  # an open order that no session of ours sent
+    FOREIGN_POSITION = "foreign_position"  # a position where we hold none
+    SIZE_MISMATCH = "size_mismatch"  # a position of another size than ours
+    BALANCE = "balance"  # money that fills, fees and funding do not explain
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
+    """One thing in which the venue and the ledger differed, and what was done about it.
+
+    `ours` and `theirs` are lots with sign (quote currency for balances); `is_repaired` says that the venue's word was
+    clear and reports made of it go before this one; `order` is the client order id, or the venue's id of a foreign one.
+    """
+
+    ts: int
+    instrument: int
+    kind: DifferenceKind
+    ours: float
+    theirs: float
+    is_repaired: bool
+    order: str = ""
+    note: str = ""
+
+
+class Reconciled(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
+    """The venue was compared with the ledger; while `is_clean` is False, entries of the instrument wait.
+
+    `cause` is `start`, `timer` or `reconnect`.
+    """
+
+    ts: int
+    instrument: int
+    is_clean: bool
+    cause: str
+    num_differences: int = 0
+
+
+Report = (
+    OrderAccepted
+    | OrderRejected
+    | OrderCancelled
+    | OrderExpired
+    | OrderSent
+    | OrderUnknown
+    | CancelRejected
+    | Fill
+    | FundingPaid
+    | Liquidated
+    | Difference
+    | Reconciled
+)
 """What a gateway tells us."""
 
 
@@ -215,5 +317,5 @@ class OrderChanged(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_fiel
     reason: str = ""
 
 
-Fact = OrderChanged | Fill | FundingPaid | Liquidated | TradeClosed
+Fact = OrderChanged | Fill | FundingPaid | Liquidated | TradeClosed | Difference | Reconciled
 """What the order stage tells the ledger, the risk stage and the decision stage."""

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import msgspec
 
 from spyhop.model.decisions import Intent
+
+
+class RiskState(StrEnum):
+    """What the supervisor permits; the table is `spyhop.risk.states.NEXT`."""
+
+    CAN_TRADE = "can_trade"
+    SUSPECT = "suspect"  # smaller entries
+    HALT = "halt"  # no entries
+    ESCAPE = "escape"  # no entries, and what is held is closed
 
 
 class Approved(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
@@ -46,6 +57,19 @@ class EpochBegan(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field=
     ts: int
     epoch: int
     at_seq: int
+
+
+class RiskStateChanged(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
+    """The supervisor permits more or less than before; `reasons` are `code: measured against limit`.
+
+    `instrument` is the one that it holds for, -1 for all.
+    """
+
+    ts: int
+    state: RiskState
+    before: RiskState
+    reasons: tuple[str, ...]
+    instrument: int = -1
 
 
 Verdict = Approved | Refused

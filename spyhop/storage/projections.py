@@ -9,8 +9,9 @@ import sqlalchemy as sa
 
 from spyhop.model.decisions import Decision, Intent
 from spyhop.model.entries import Entry
-from spyhop.model.orders import Fill, FundingPaid, Liquidated, OrderChanged, TradeClosed
-from spyhop.model.verdicts import Approved, EpochBegan, Refused
+from spyhop.model.observations import Comparison
+from spyhop.model.orders import Difference, Fill, FundingPaid, Liquidated, OrderChanged, Reconciled, TradeClosed
+from spyhop.model.verdicts import Approved, EpochBegan, Refused, RiskStateChanged
 from spyhop.storage.tables import (
     DECISIONS,
     FILLS,
@@ -43,7 +44,7 @@ def projection(session: str, entry: Entry) -> tuple[sa.Table, dict[str, Any]] | 
             table, row = LIQUIDATIONS, _picked(LIQUIDATIONS, message)
         case TradeClosed():
             table, row = TRADES, _picked(TRADES, message)
-        case EpochBegan():
+        case EpochBegan() | RiskStateChanged() | Comparison() | Difference() | Reconciled():
             return None
     return table, row | _origin(session, entry)
 

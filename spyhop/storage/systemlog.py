@@ -12,8 +12,19 @@ from spyhop.errors import StorageFailed
 from spyhop.model.decisions import Decision, Intent
 from spyhop.model.entries import Entry, Recorded
 from spyhop.model.instruments import Instrument
-from spyhop.model.orders import Fill, FundingPaid, Liquidated, OrderChanged, OrderStatus, TradeClosed
-from spyhop.model.verdicts import Approved, EpochBegan, Refused
+from spyhop.model.observations import Comparison
+from spyhop.model.orders import (
+    Difference,
+    Fact,
+    Fill,
+    FundingPaid,
+    Liquidated,
+    OrderChanged,
+    OrderStatus,
+    Reconciled,
+    TradeClosed,
+)
+from spyhop.model.verdicts import Approved, EpochBegan, Refused, RiskStateChanged
 
 _KEY = re.compile(rb"^\S+ \S+ +(\w+)#(\d+) ", re.MULTILINE)
 
@@ -108,6 +119,18 @@ def said(message: Recorded, instruments: dict[int, Instrument]) -> tuple[str, st
             return "WARNING", _of(m.intent.instrument, instruments, text)
         case EpochBegan() as m:
             return "WARNING", f"epoch {m.epoch} began; approvals of an older one are void"
+        case RiskStateChanged() as m:
+            text = f"risk state {m.before.value} -> {m.state.value}: {'; '.join(m.reasons)}"
+            return "WARNING", text if m.instrument < 0 else _of(m.instrument, instruments, text)
+        case Comparison() as m:
+            text = f"{m.risk_state} at a {m.cause}{f': {m.halt_reason}' if m.halt_reason else ''}"
+            return "INFO", _of(m.instrument, instruments, text)
+        case _:
+            return _said_of_orders(message, instruments)
+
+
+def _said_of_orders(message: Fact, instruments: dict[int, Instrument]) -> tuple[str, str]:
+    match message:
         case OrderChanged() as m:
             order = m.order
             text = (
@@ -135,6 +158,13 @@ def said(message: Recorded, instruments: dict[int, Instrument]) -> tuple[str, st
                 f"funding {m.funding:.4f} net {m.net:.4f}"
             )
             return "INFO", _of(m.instrument, instruments, text)
+        case Difference() as m:
+            repaired = "repaired" if m.is_repaired else "not repaired"
+            text = f"{m.kind.value} {m.order}: ours {m.ours:g}, the venue's {m.theirs:g}, {repaired}; {m.note}"
+            return "WARNING", _of(m.instrument, instruments, text)
+        case Reconciled() as m:
+            text = f"reconciled at {m.cause}: {m.num_differences} differences, {'clean' if m.is_clean else 'held'}"
+            return "INFO" if m.is_clean else "WARNING", _of(m.instrument, instruments, text)
 
 
 def _of(instrument: int, instruments: dict[int, Instrument], text: str) -> str:

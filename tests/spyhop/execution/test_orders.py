@@ -17,7 +17,9 @@ SUBMIT = SubmitOrder(
 )
 
 TABLE = """\
-pending_new      -> cancel_pending, cancelled, expired, filled, open, partially_filled, rejected
+pending_new      -> cancel_pending, cancelled, expired, filled, open, partially_filled, rejected, sent, unknown
+sent             -> cancel_pending, cancelled, expired, filled, open, partially_filled, rejected, unknown
+unknown          -> cancel_pending, cancelled, expired, filled, open, partially_filled, rejected
 open             -> cancel_pending, cancelled, expired, filled, partially_filled
 partially_filled -> cancel_pending, cancelled, expired, filled, partially_filled
 cancel_pending   -> cancel_pending, cancelled, expired, filled, rejected

@@ -1,0 +1,80 @@
+"""What the decision stage tells the supervisor besides intents: how a market stands, alone and against its leader."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Leader(msgspec.Struct, frozen=True, kw_only=True):
+    """How the leading venue's market of the same base stood at that moment; prices in price units."""
+
+    instrument: int
+    mid: float
+    last: float
+    ts: int  # of its newest book event, by the venue
+    age_ns: int
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
+    """How one market stood at an analysis. Prices in price units, 0.0 where there is none yet.
+
+    `fill_buy` and `fill_sell` are what an order of the configured notional would fill at, walked through the book;
+    `depth_bid` and `depth_ask` quote currency within 5 bp; `sigma_1m` a fraction per square-root minute and
+    `volatility_rank` its percentile in [0, 1]; `clock_skew_ns` the venue's clock against ours;
+    `score` and `aligned` are the strategies' (winner's signed probability, agreement of timeframes in [-1, 1]);
+    RSIs are -1.0 while they are not ready.
+    """
+
+    ts: int
+    instrument: int
+    mid: float
+    last: float
+    ts_venue: int
+    age_ns: int
+    spread: float
+    depth_bid: float
+    depth_ask: float
+    fill_buy: float
+    fill_sell: float
+    sigma_1m: float
+    volatility_rank: float
+    atr: float
+    clock_skew_ns: int = 0
+    score: float = 0.0
+    aligned: float = 0.0
+    rsi_1m: float = -1.0
+    rsi_5m: float = -1.0
+    rsi_15m: float = -1.0
+    leader: Leader | None = None
+
+
+class EffectiveDiff(msgspec.Struct, frozen=True, kw_only=True):
+    """A signed effective difference and the three things that it is made of, fractions of the leader's mid.
+
+    total = deviation + slippage + age: the follower's mid against the leader's, the walked fill against the
+    follower's own mid, and what the leader moved while the older of the two was ageing (an estimate).
+    """
+
+    total: float
+    deviation: float
+    slippage: float
+    age: float
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
+    """Everything that a risk state, or a change of it, was made from, so that it can be explained and played again.
+
+    `cause` is `decision` or `risk_state`; `minute_bucket` the start of the UTC minute, nanoseconds; `thresholds` the
+    limits in force by code; `buy` and `sell` are None without a leader.
+    """
+
+    ts: int
+    instrument: int
+    cause: str
+    minute_bucket: int
+    risk_state: str
+    halt_reason: str
+    thresholds: dict[str, float]
+    observed: Observation
+    buy: EffectiveDiff | None = None
+    sell: EffectiveDiff | None = None
