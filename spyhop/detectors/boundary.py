@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from spyhop.detectors import (
@@ -241,6 +242,29 @@ def _health(s: Any, ts: int) -> int:
 
 
 @kernel
+def _price_fills(s: Any, row: Any) -> None:
+    """Price an order of the configured notional on both sides: by the book, by the quote where no book is streamed.
+
+    The quote may be fresher than the book, and nobody buys below the ask.
+    """
+    loop = s.loop
+    top = s.top
+    if s.moment.has_book == 0 or loop.mid <= 0.0:
+        return
+    buy = float(top.ask)
+    sell = float(top.bid)
+    if loop.was_usable == 1:
+        worth = loop.lot if loop.is_inverse else loop.mid * loop.lot
+        lots = int(math.ceil(min(loop.fill_notional / worth, 1e15)))
+        buy = max(buy, market_book.walk(s.book, 1, lots)[0])
+        sold = market_book.walk(s.book, -1, lots)[0]
+        if sold > 0.0:
+            sell = min(sell, sold)
+    row.fill_buy = buy * loop.tick
+    row.fill_sell = sell * loop.tick
+
+
+@kernel
 def _read(s: Any, mask: int, ts: int, row: Any) -> None:
     loop = s.loop
     top = s.top
@@ -262,6 +286,7 @@ def _read(s: Any, mask: int, ts: int, row: Any) -> None:
     row.ts_exchange = loop.ts_exchange
     row.venue_lag = ts + loop.clock_offset - loop.ts_exchange if loop.is_clock_known and loop.ts_exchange else 0
     row.num_events = loop.num_events
+    _price_fills(s, row)
     states = s.states
     params = s.params
     d = row.detections

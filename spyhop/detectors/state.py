@@ -73,6 +73,8 @@ class DetectionParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     stale_trades_s: Annotated[float, msgspec.Meta(gt=0)] = 60.0
     sharp_change: Annotated[float, msgspec.Meta(gt=0)] = 0.25
     sharp_rest_s: Annotated[int, msgspec.Meta(ge=1)] = 5
+    fill_notional: Annotated[float, msgspec.Meta(gt=0, le=1e9)] = 10_000.0
+    """Quote currency that the rows' `fill_buy` and `fill_sell` are prices of."""
     without: tuple[str, ...] = ()
     obi: obi.ObiParams = obi.ObiParams()
     wpi: wpi.WpiParams = wpi.WpiParams()
@@ -114,6 +116,7 @@ LOOP = np.dtype(
         ("stale_trades_ns", "i8"),
         ("sharp_change", "f8"),
         ("sharp_rest_ns", "i8"),
+        ("fill_notional", "f8"),  # quote currency
         # state
         ("now", "i8"),  # event time never goes back
         ("boundary", "i8"),  # next whole second; 0 before the first event
@@ -182,6 +185,7 @@ def new_state(instrument: Instrument, params: DetectionParams) -> State:
     loop["stale_trades_ns"] = round(params.stale_trades_s * 1e9)
     loop["sharp_change"] = params.sharp_change
     loop["sharp_rest_ns"] = params.sharp_rest_s * 1_000_000_000
+    loop["fill_notional"] = params.fill_notional
     for name, module in MODULES.items():
         state["params"][name][0] = tuple(module.params_record(getattr(params, name)))
         module.reset(state["states"][name][0], state["params"][name][0])

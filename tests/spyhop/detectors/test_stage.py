@@ -109,6 +109,54 @@ def test_contracts_of_inverse_instruments_count_by_what_they_are_worth() -> None
     assert float(stage.closed_bars()["1m"]["volume"]) == pytest.approx(60.0)
 
 
+def booked(levels: list[tuple[int, int, int]], instrument: Instrument = BTC, **params: Any) -> np.void:
+    """Return the row a second after a snapshot of these levels (side, ticks, lots)."""
+    flags = [Flag.FROM_SNAPSHOT] * (len(levels) - 1) + [Flag.FROM_SNAPSHOT | Flag.LAST]
+    tape = [event(Kind.SNAPSHOT, BEGIN + 1, id=7, qty=len(levels))]
+    for (side, price, qty), flag in zip(levels, flags, strict=True):
+        tape.append(event(Kind.LEVEL, BEGIN + 1, id=7, aux=7, aux2=-1, side=side, price=price, qty=qty, flags=flag))
+    stage = DetectionStage(instrument, DetectionParams(**params))
+    return stage.on(joined([*tape, event(Kind.TIMER, BEGIN + NS)]))[-1]
+
+
+LEVELS = [(1, 599_999, 50), (1, 599_899, 1_000), (-1, 600_001, 100), (-1, 600_011, 1_000)]
+
+
+def test_a_row_prices_the_notional_through_the_book() -> None:
+    row = booked(LEVELS)
+    # 10,000 at 60,000 a coin are 166.7 lots of 0.001
+    assert row["fill_buy"] == pytest.approx((100 * 60_000.1 + 67 * 60_001.1) / 167, rel=1e-12)
+    assert row["fill_sell"] == pytest.approx((50 * 59_999.9 + 117 * 59_989.9) / 167, rel=1e-12)
+    small = booked(LEVELS, fill_notional=60.0)
+    assert (small["fill_buy"], small["fill_sell"]) == pytest.approx((60_000.1, 59_999.9), rel=1e-12)
+    # a book that cannot take it is priced as far as it is known
+    large = booked(LEVELS, fill_notional=1e9)
+    assert large["fill_buy"] == pytest.approx((100 * 60_000.1 + 1_000 * 60_001.1) / 1_100, rel=1e-12)
+
+
+def test_contracts_of_inverse_instruments_are_priced_by_their_face() -> None:
+    # 10,000 dollars are 100 contracts of 100, whatever the price
+    row = booked([(1, 599_999, 50), (1, 599_899, 1_000), (-1, 600_001, 60), (-1, 600_011, 1_000)], INVERSE)
+    assert row["fill_buy"] == pytest.approx((60 * 60_000.1 + 40 * 60_001.1) / 100, rel=1e-12)
+    assert row["fill_sell"] == pytest.approx((50 * 59_999.9 + 50 * 59_989.9) / 100, rel=1e-12)
+
+
+def test_without_a_book_the_quote_is_the_price_and_without_both_there_is_none() -> None:
+    quote = event(Kind.QUOTE, BEGIN + 1, price=599_999, qty=1, aux=600_001, aux2=1)
+    row = DetectionStage(BTC, DetectionParams()).on(joined([quote, event(Kind.TIMER, BEGIN + NS)]))[-1]
+    assert (row["fill_buy"], row["fill_sell"]) == pytest.approx((60_000.1, 59_999.9), rel=1e-12)
+    row = DetectionStage(BTC, DetectionParams()).on(trades(3))[-1]
+    assert (row["fill_buy"], row["fill_sell"]) == (0.0, 0.0)
+    gap = event(Kind.STATUS, BEGIN + NS + 1, aux=Status.GAP)
+    stage = DetectionStage(BTC, DetectionParams())
+    tape = [event(Kind.SNAPSHOT, BEGIN + 1, id=7, qty=2)]
+    tape.append(event(Kind.LEVEL, BEGIN + 1, id=7, aux=7, aux2=-1, side=1, price=5, qty=9, flags=Flag.FROM_SNAPSHOT))
+    last = Flag.FROM_SNAPSHOT | Flag.LAST
+    tape.append(event(Kind.LEVEL, BEGIN + 1, id=7, aux=7, aux2=-1, side=-1, price=7, qty=9, flags=last))
+    rows = stage.on(joined([*tape, gap, event(Kind.TIMER, BEGIN + 2 * NS)]))
+    assert [float(price) for price in rows["fill_buy"]] == [pytest.approx(0.7), 0.0]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not RAW.exists(), reason="the shared recordings are not beside this tree")
 @pytest.mark.parametrize("name", ["usdm_btcusdt_20240718", "spot_ethusdt_20240808", "cm_btcusd_perp_20240808"])
