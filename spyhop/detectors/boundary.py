@@ -255,7 +255,7 @@ def _price_fills(s: Any, row: Any) -> None:
     sell = float(top.bid)
     if loop.was_usable == 1:
         worth = loop.lot if loop.is_inverse else loop.mid * loop.lot
-        lots = int(math.ceil(min(loop.fill_notional / worth, 1e15)))
+        lots = math.ceil(min(loop.fill_notional / worth, 1e15))
         buy = max(buy, market_book.walk(s.book, 1, lots)[0])
         sold = market_book.walk(s.book, -1, lots)[0]
         if sold > 0.0:
