@@ -1,14 +1,16 @@
 """The nodes of a session behind its feeds: a stage each, with its inputs merged by event time.
 
     FeedNode ──rows──▶ DecisionNode ──intents──▶ RiskNode ──approved──▶ OrderNode ──facts──▶ Decision, Risk, records
-        └───────────────────────tape (a simulated venue needs ticks)──────▲
+        └───────────────────────tape (a simulated venue needs ticks)──────▲   ▲│
+                                                            a desk's reports ─┘└─▶ commands to the desk (live only)
 
-At one instant T the order is: row, intent, approval, events of the tape, facts. So a decision at T knows the facts
-with ts < T and no later one, whatever the timing of processes.
+At one instant T the order is: row, intent, approval, events of the tape, reports, facts. So a decision at T knows the
+facts with ts < T and no later one, whatever the timing of processes.
 """
 
 from __future__ import annotations
 
+import heapq
 import operator
 from collections import deque
 from collections.abc import Sequence
@@ -17,11 +19,12 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 
+from spyhop.engine.mailbox import Mailbox
 from spyhop.engine.streams import END_OF_TIME, ArrayStreams, MessageStream
 from spyhop.model import rows as rows_model
 from spyhop.model.decisions import Decision, Intent
 from spyhop.model.entries import Entry, Recorded
-from spyhop.model.orders import Fact
+from spyhop.model.orders import Command, Fact, Report
 from spyhop.model.rows import ROW, RowFlag, Rows
 from spyhop.model.tape import Events
 from spyhop.model.verdicts import Approved, EpochBegan, Verdict
@@ -30,6 +33,7 @@ from spyhop.ports import Stage
 _FACTS = msgspec.msgpack.Decoder(list[Fact])
 _INTENTS = msgspec.msgpack.Decoder(list[Intent])
 _APPROVED = msgspec.msgpack.Decoder(list[Approved])
+_REPORTS = msgspec.msgpack.Decoder(list[Report])
 
 
 _time = operator.attrgetter("ts")
@@ -231,30 +235,40 @@ class RiskNode:
 
 
 class OrderOutput(msgspec.Struct, frozen=True):
-    """What one step of the order node yields. The entries are committed before `facts` are acted on."""
+    """What one step of the order node yields. The entries are committed before `facts` or `commands` are acted on."""
 
     facts: list[Fact]
     entries: list[Entry]
     watermark: int
+    commands: list[Command] = []
 
 
 class OrderNode:
-    """Approvals and the tape in; facts out."""
+    """Approvals and the tape in; facts out. In a live session also the reports of each of `accounts` in, commands out.
 
-    def __init__(self, stage: Ordering, feeds: Sequence[str]) -> None:
-        self._stage = stage
+    A live `stage` speaks to `mailbox`; a simulated one holds its venue itself.
+    """
+
+    def __init__(
+        self, stage: Ordering, feeds: Sequence[str], accounts: Sequence[str] = (), mailbox: Mailbox | None = None
+    ) -> None:
+        self._stage, self._mailbox = stage, mailbox or Mailbox()
         self.tape = ArrayStreams.of_events(feeds)
         self.approved: MessageStream[Approved] = MessageStream("approved")
+        self.reports: dict[str, MessageStream[Report]] = {name: MessageStream(f"reports:{name}") for name in accounts}
         self.watermark = 0
         self._held: list[Fact] = []
         self._seq = 0
 
     def step(self) -> OrderOutput:
-        """Advance to where neither an approval nor an event can still be missing."""
-        limit = min(self.approved.watermark, self.tape.watermark)
+        """Advance to where neither an approval, nor an event, nor a report can still be missing."""
+        heard = (stream.watermark for stream in self.reports.values())
+        limit = min(self.approved.watermark, self.tape.watermark, *heard)
         if limit <= self.watermark:
             return OrderOutput([], [], self.watermark)
         facts, self._held, self.watermark = self._held, [], limit
+        reports = [stream.take_before(limit) for stream in self.reports.values()]
+        self._mailbox.put(heapq.merge(*reports, key=_time))
         events = self.tape.take_before(limit)
         for approved in self.approved.take_before(limit):
             cut = int(np.searchsorted(events["ts_recv"], approved.ts, side="left"))
@@ -268,7 +282,7 @@ class OrderNode:
         released = [fact for fact in facts if fact.ts < limit]
         self._held = [fact for fact in facts if fact.ts >= limit]
         entries = [self._entry(fact) for fact in released]
-        return OrderOutput(released, entries, self.watermark)
+        return OrderOutput(released, entries, self.watermark, self._mailbox.take())
 
     def _entry(self, message: Recorded) -> Entry:
         self._seq += 1
@@ -284,13 +298,19 @@ class OrderNode:
                 self.watermark,
                 msgspec.msgpack.encode(self._held),
                 self._seq,
+                {
+                    name: (stream.watermark, msgspec.msgpack.encode(stream.pending()))
+                    for name, stream in self.reports.items()
+                },
             )
         )
 
     def restore(self, snapshot: bytes) -> None:
-        stage, events, approved, mark, self.watermark, held, self._seq = msgspec.msgpack.decode(
-            snapshot, type=tuple[bytes, bytes, bytes, int, int, bytes, int]
+        stage, events, approved, mark, self.watermark, held, self._seq, reports = msgspec.msgpack.decode(
+            snapshot, type=tuple[bytes, bytes, bytes, int, int, bytes, int, dict[str, tuple[int, bytes]]]
         )
+        for name, (reports_mark, waiting) in reports.items():
+            self.reports[name].restore(_REPORTS.decode(waiting), reports_mark)
         self._stage.restore(stage)
         self.tape.restore(events)
         self.approved.restore(_APPROVED.decode(approved), mark)

@@ -7,7 +7,7 @@ and verdict are kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -21,7 +21,7 @@ from spyhop.engine.streams import END_OF_TIME
 from spyhop.errors import StateError
 from spyhop.model.decisions import STRATEGIES, Intent
 from spyhop.model.entries import Entry
-from spyhop.model.orders import Fact
+from spyhop.model.orders import Fact, Report
 from spyhop.model.rows import ROW, RowFlag, Rows
 from spyhop.model.tape import EVENT, Events
 from spyhop.model.verdicts import Approved
@@ -77,6 +77,7 @@ _MESSAGES = msgspec.msgpack.Decoder(Messages)
 _FACTS = msgspec.msgpack.Decoder(list[Fact])
 _INTENTS = msgspec.msgpack.Decoder(list[Intent])
 _APPROVED = msgspec.msgpack.Decoder(list[Approved])
+_REPORTS = msgspec.msgpack.Decoder(list[Report])
 RECORDS_DECODER = msgspec.msgpack.Decoder(Records)
 
 
@@ -250,12 +251,18 @@ class RiskVessel(Vessel):
 
 
 class OrderVessel(Vessel):
-    """The order stage: approvals and tapes in, facts out."""
+    """The order stage: approvals and tapes in, facts out.
 
-    def __init__(self, node: OrderNode, feeds: Sequence[str]) -> None:
-        super().__init__(
-            node, [*(f"tape:{feed}" for feed in feeds), "approved"], ["facts:decision", "facts:risk", RECORDS]
-        )
+    `routes` names the account of each instrument in a live session: its commands leave on `commands:ACCOUNT`, once the
+    entries that they follow from are durable, and its reports come in on `reports:ACCOUNT`.
+    """
+
+    def __init__(self, node: OrderNode, feeds: Sequence[str], routes: Mapping[int, str] | None = None) -> None:
+        self._routes = routes or {}
+        self.accounts = tuple(dict.fromkeys(self._routes.values()))
+        inlets = [*(f"tape:{feed}" for feed in feeds), "approved", *(f"reports:{name}" for name in self.accounts)]
+        commands = [f"commands:{name}" for name in self.accounts]
+        super().__init__(node, inlets, ["facts:decision", "facts:risk", *commands, RECORDS])
         self.node = node
 
     def is_ahead(self, edge: str) -> bool:
@@ -263,10 +270,12 @@ class OrderVessel(Vessel):
         return kind == "tape" and self.node.tape.is_ahead(feed, limit=MAX_EVENTS_AHEAD)
 
     def _apply(self, edge: str, messages: Messages, num_known: int) -> None:
-        kind, _, feed = edge.partition(":")
+        kind, _, sender = edge.partition(":")
         if kind == "tape":
             # a copy, because kernels are compiled for arrays that can be written and would be again for others
-            self.node.tape.put(feed, np.frombuffer(messages.payload, EVENT)[num_known:].copy(), messages.watermark)
+            self.node.tape.put(sender, np.frombuffer(messages.payload, EVENT)[num_known:].copy(), messages.watermark)
+        elif kind == "reports":
+            self.node.reports[sender].put(_decoded(_REPORTS, messages)[num_known:], messages.watermark)
         else:
             self.node.approved.put(_decoded(_APPROVED, messages)[num_known:], messages.watermark)
         output = self.node.step()
@@ -274,6 +283,11 @@ class OrderVessel(Vessel):
         facts = _several(output.watermark, output.facts)
         self._send("facts:decision", facts)
         self._send("facts:risk", facts)
+        for name in self.accounts:
+            commands = [command for command in output.commands if self._routes[command.instrument] == name]
+            # a desk acts on commands, not on promises: only the last of these is told
+            if commands or output.watermark == END_OF_TIME:
+                self._send(f"commands:{name}", _several(output.watermark, commands))
 
 
 def has_decision(output: FeedOutput) -> bool:
