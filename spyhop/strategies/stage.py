@@ -12,6 +12,7 @@ from spyhop.errors import SnapshotMismatch, StateError
 from spyhop.model.control import Control
 from spyhop.model.decisions import STRATEGIES, Decision, Intent, Trigger
 from spyhop.model.instruments import Instrument
+from spyhop.model.observations import Observation
 from spyhop.model.orders import Fact, Fill, Liquidated, OrderChanged, OrderStatus, Purpose, TradeClosed
 from spyhop.model.rows import RowFlag
 from spyhop.strategies import exits as exit_rules
@@ -19,9 +20,10 @@ from spyhop.strategies import filter as signal_filter
 from spyhop.strategies.ensemble import Ensemble, EnsembleParams, Judgement
 from spyhop.strategies.exits import ExitParams, Exits
 from spyhop.strategies.filter import Signal, SignalFilterParams
+from spyhop.strategies.observing import Observer, Sight, data_age
 from spyhop.strategies.weights import Weights, load
 
-_LAYOUT = "decision 1"
+_LAYOUT = "decision 2"
 _ENDED = (OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.REJECTED, OrderStatus.EXPIRED)
 
 
@@ -34,11 +36,15 @@ class DecisionParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class DecisionOutput(msgspec.Struct, frozen=True):
-    """What one row led to; `probabilities` has shape (23,) and sums to 1."""
+    """What one row led to; `probabilities` has shape (23,) and sums to 1.
+
+    Rows flagged ANALYSIS, SHARP or END have an observation, those of the first two a decision.
+    """
 
     probabilities: Any
     decision: Decision | None = None
     intent: Intent | None = None
+    observation: Observation | None = None
 
 
 class _Standing(msgspec.Struct):
@@ -51,6 +57,7 @@ class _Standing(msgspec.Struct):
 
 class _State(msgspec.Struct):
     standings: dict[int, _Standing]
+    sights: dict[int, Sight]
     num_decisions: int = 0
     num_intents: int = 0
     num_rows: int = 0
@@ -71,30 +78,27 @@ class DecisionStage:
         self._params = params
         self._instruments = {instrument.id: instrument for instrument in instruments}
         self._ensemble = Ensemble(params.ensemble, weights or load())
-        self._state = _State({instrument.id: _Standing() for instrument in instruments})
+        self._observer = Observer(instruments)
+        self._state = _State({instrument.id: _Standing() for instrument in instruments}, self._observer.sights)
 
     def on_row(self, row: np.void) -> DecisionOutput:
         """Judge one ROW record; raise StateError for an instrument that is not this session's."""
         standing = self._standing(int(row["instrument"]))
         flags = int(row["flags"])
         self._state.num_rows += 1
+        self._observer.note(row)
         judgement = self._ensemble.judge(row)
         if flags & RowFlag.END:
             standing.is_ended = True
-        if not flags & (RowFlag.ANALYSIS | RowFlag.SHARP):
+        if not flags & (RowFlag.ANALYSIS | RowFlag.SHARP | RowFlag.END):
             return DecisionOutput(judgement.probabilities)
-        decision = self._decided(row, judgement, standing)
-        self._state.num_decisions += 1
-        if decision.reasons:
-            return DecisionOutput(judgement.probabilities, decision)
-        reference = exit_rules.reference(decision.side, int(row["bid"]), int(row["ask"]))
-        planned = exit_rules.exits(decision.side, reference, self._params.exits)
-        if planned is None:
-            reason = f"a price of {reference} ticks leaves no room for exits"
-            return DecisionOutput(judgement.probabilities, msgspec.structs.replace(decision, reasons=(reason,)))
-        intent = self._wished(row, decision, reference, planned)
-        self._state.num_intents += 1
-        return DecisionOutput(judgement.probabilities, decision, intent)
+        k = judgement.winner
+        side = self._ensemble.side(judgement, k)
+        observation = self._observer.observed(row, side, float(judgement.probabilities[k]))
+        if not flags & (RowFlag.ANALYSIS | RowFlag.SHARP):
+            return DecisionOutput(judgement.probabilities, observation=observation)
+        decision, intent = self._wished(row, self._decided(row, judgement, standing))
+        return DecisionOutput(judgement.probabilities, decision, intent, observation)
 
     def on_fact(self, fact: Fact) -> None:
         """Take note of positions and of entries on their way."""
@@ -137,6 +141,7 @@ class DecisionStage:
         if layout != _LAYOUT:
             raise SnapshotMismatch("decision", _LAYOUT, layout)
         self._state = state
+        self._observer.sights = state.sights
 
     def statistics(self) -> dict[str, float]:
         return {
@@ -151,6 +156,19 @@ class DecisionStage:
             raise StateError(f"instrument {instrument} is not one of this session")
         return self._state.standings[instrument]
 
+    def _wished(self, row: np.void, decision: Decision) -> tuple[Decision, Intent | None]:
+        self._state.num_decisions += 1
+        if decision.reasons:
+            return decision, None
+        reference = exit_rules.reference(decision.side, int(row["bid"]), int(row["ask"]))
+        planned = exit_rules.exits(decision.side, reference, self._params.exits)
+        if planned is None:
+            reason = f"a price of {reference} ticks leaves no room for exits"
+            return msgspec.structs.replace(decision, reasons=(reason,)), None
+        intent = self._intent(row, decision, reference, planned)
+        self._state.num_intents += 1
+        return decision, intent
+
     def _decided(self, row: np.void, judgement: Judgement, standing: _Standing) -> Decision:
         k = judgement.winner
         ts = int(row["ts"])
@@ -162,7 +180,7 @@ class DecisionStage:
             strategy=STRATEGIES[k],
             probability=probability,
             confidence=confidence,
-            data_age_ns=_data_age(row),
+            data_age_ns=data_age(row),
             since_trade_ns=None if standing.last_fill is None else ts - standing.last_fill,
             is_engaged=bool(standing.lots or standing.entering),
         )
@@ -192,7 +210,7 @@ class DecisionStage:
             said.append("the session has ended for this instrument")
         return said
 
-    def _wished(self, row: np.void, decision: Decision, reference: int, planned: Exits) -> Intent:
+    def _intent(self, row: np.void, decision: Decision, reference: int, planned: Exits) -> Intent:
         instrument = self._instruments[decision.instrument]
         return Intent(
             seq=self._state.num_intents,
@@ -209,10 +227,5 @@ class DecisionStage:
             max_hold_ns=planned.max_hold_ns,
             atr=float(row["evidence"]["atr"]),
             spread=(int(row["ask"]) - int(row["bid"])) * instrument.tick,
-            data_age_ns=_data_age(row),
+            data_age_ns=data_age(row),
         )
-
-
-def _data_age(row: np.void) -> int:
-    # what we have not heard for long, or heard late: the worse of the two
-    return max(int(row["ts"]) - int(row["ts_book"]), int(row["venue_lag"]))

@@ -27,7 +27,7 @@ from spyhop.model.orders import (
     TradeClosed,
 )
 from spyhop.model.rows import RowFlag
-from spyhop.model.tape import Side
+from spyhop.model.tape import Side, Venue
 from spyhop.strategies.filter import SignalFilterParams
 from spyhop.strategies.stage import DecisionParams, DecisionStage
 
@@ -223,6 +223,32 @@ def test_the_end_of_the_session_ends_entries(stage: DecisionStage, make_row: Mak
     assert reasons_after(stage, make_row, [], 1) == ("the session has ended for this instrument",)
 
 
+def test_every_analysis_and_the_end_are_observed_and_no_second_between(stage: DecisionStage, make_row: MakeRow) -> None:
+    output = stage.on_row(pump(make_row))
+    assert output.decision is not None
+    assert output.observation is not None
+    assert output.observation.ts == output.decision.ts
+    assert output.observation.score == output.decision.side * output.decision.probability > 0.7
+    assert stage.on_row(pump(make_row, flags=RowFlag.SECOND)).observation is None
+    assert stage.on_row(pump(make_row, flags=RowFlag.SECOND | RowFlag.SHARP)).observation is not None
+    end = stage.on_row(pump(make_row, flags=RowFlag.END))
+    assert end.decision is None
+    assert end.observation is not None
+
+
+def test_what_leads_is_known_from_any_row_and_after_a_restore(instrument: Instrument, make_row: MakeRow) -> None:
+    leader = msgspec.structs.replace(instrument, base="BTC")
+    follower = msgspec.structs.replace(leader, id=1, venue=Venue.DYDX)
+    stage = DecisionStage(DecisionParams(), [leader, follower])
+    stage.on_row(pump(make_row, flags=RowFlag.SECOND))
+    again = DecisionStage(DecisionParams(), [leader, follower])
+    again.restore(stage.snapshot())
+    seen = again.on_row(pump(make_row, 3.0, instrument=1)).observation
+    assert seen is not None
+    assert seen.leader is not None
+    assert (seen.leader.instrument, seen.leader.mid, seen.leader.age_ns) == (0, 91_500.05, 3 * NS_PER_S)
+
+
 def test_a_price_of_few_ticks_is_said_and_not_traded(instrument: Instrument, make_row: MakeRow) -> None:
     stage = DecisionStage(DecisionParams(), [instrument])
     output = stage.on_row(pump(make_row, bid=1, ask=1))
@@ -253,7 +279,9 @@ def messages(random_row: Callable[[int], np.void], make_row: MakeRow) -> Iterato
 def fed(stage: DecisionStage, message: np.void | Fact) -> bytes:
     if isinstance(message, np.void):
         output = stage.on_row(message)
-        return output.probabilities.tobytes() + msgspec.msgpack.encode((output.decision, output.intent))
+        return output.probabilities.tobytes() + msgspec.msgpack.encode(
+            (output.decision, output.intent, output.observation)
+        )
     stage.on_fact(message)
     return b""
 
