@@ -8,10 +8,14 @@ from spyhop.clock import Clock, ScaledClock, WallClock
 
 
 class BinanceEndpoints(msgspec.Struct, frozen=True):
-    """Base URLs of one of Binance's markets, without a trailing slash; `ws` is what routes are appended to."""
+    """Base URLs of one of Binance's markets, without a trailing slash; `ws` is what routes are appended to.
+
+    `ws_api` is the WebSocket API by which spot tells of an account, "" where that is not needed.
+    """
 
     rest: str
     ws: str
+    ws_api: str = ""
 
 
 class DydxEndpoints(msgspec.Struct, frozen=True):
@@ -49,7 +53,9 @@ class Endpoints(msgspec.Struct, frozen=True):
 
 LIVE = Endpoints(
     BinanceEndpoints("https://fapi.binance.com", "wss://fstream.binance.com"),
-    BinanceEndpoints("https://api.binance.com", "wss://stream.binance.com:9443"),
+    BinanceEndpoints(
+        "https://api.binance.com", "wss://stream.binance.com:9443", "wss://ws-api.binance.com:443/ws-api/v3"
+    ),
     DydxEndpoints(
         "https://indexer.dydx.trade/v4",
         "wss://indexer.dydx.trade/v4/ws",

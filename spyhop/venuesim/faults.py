@@ -225,6 +225,8 @@ def unreachable(endpoints: Endpoints, kind: FaultKind) -> Endpoints:
     """Return endpoints that a client cannot reach: encrypted URLs of plain ports, or names that do not resolve."""
 
     def spoilt(url: str) -> str:
+        if not url:
+            return url
         parts = urlsplit(url)
         if kind is FaultKind.DNS_FAILURE:
             host = f"venue.invalid:{parts.port}" if parts.port else "venue.invalid"

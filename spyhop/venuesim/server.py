@@ -129,7 +129,9 @@ def _endpoints(urls: Mapping[str, str], clock: ClockSpec) -> Endpoints:
     first = next(iter(urls.values()))
     return Endpoints(
         BinanceEndpoints(f"http://{usdm}", f"ws://{usdm}") if usdm else BinanceEndpoints("", ""),
-        BinanceEndpoints(f"http://{spot}", f"ws://{spot}") if spot else BinanceEndpoints("", ""),
+        BinanceEndpoints(f"http://{spot}", f"ws://{spot}", f"ws://{spot}/ws-api/v3")
+        if spot
+        else BinanceEndpoints("", ""),
         DydxEndpoints(f"http://{dydx}/v4", f"ws://{dydx}/v4/ws", f"http://{dydx}", f"http://{dydx}")
         if dydx
         else DydxEndpoints("", "", "", ""),

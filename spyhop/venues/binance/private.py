@@ -33,8 +33,6 @@ from spyhop.venues.net.transport import Dial, Frame, Http, Socket
 from spyhop.venues.net.urls import shown
 from spyhop.venues.params import FeedParams
 
-SPOT_API = "wss://ws-api.binance.com:443/ws-api/v3"
-"""Spot's WebSocket API."""
 KEEP_NS = 30 * NS_PER_MINUTE
 """How often a listen key, which lives an hour, is prolonged."""
 _NO_LISTEN_KEY = -1125
@@ -160,14 +158,20 @@ class UsdmPrivate:
 class SpotPrivate:
     """The user data of a spot account, by a subscription that `key` and `secret` sign; a PrivateAdapter.
 
-    `url` is the WebSocket API's. The venue's own time is signed, so our clock may be wrong.
+    `endpoints` are spot's; its WebSocket API tells of the account. The venue's own time is signed, so our clock may be wrong.
     """
 
     def __init__(
-        self, url: str, key: str, secret: str, params: FeedParams, *, name: str = "binance-spot private"
+        self,
+        endpoints: BinanceEndpoints,
+        key: str,
+        secret: str,
+        params: FeedParams,
+        *,
+        name: str = "binance-spot private",
     ) -> None:
         self.name, self.life_s = name, params.rollover_hours * _HOUR_S
-        self._url, self._key, self._secret = url, key, secret
+        self._url, self._key, self._secret = endpoints.ws_api, key, secret
 
     def __repr__(self) -> str:
         return f"SpotPrivate({self.name!r}, ***)"

@@ -44,8 +44,7 @@ async def usdm(sim: Any, params: FeedParams = ATTENTIVE, **about: Any) -> AsyncI
 
 @asynccontextmanager
 async def spot(sim: Any, params: FeedParams = ATTENTIVE, **about: Any) -> AsyncIterator[Any]:
-    url = sim.endpoints.binance_spot.ws + "/ws-api/v3"
-    adapter = SpotPrivate(url, sim.key.key, sim.key.secret, params)
+    adapter = SpotPrivate(sim.endpoints.binance_spot, sim.key.key, sim.key.secret, params)
     async with sim.listen(adapter, params, **about) as listener:
         yield listener
 
@@ -307,7 +306,7 @@ def test_a_wrong_secret_is_refused_and_shown_nowhere(simulated: Any, caplog: pyt
     caplog.set_level("DEBUG")
 
     async def scene(sim: Any) -> None:
-        adapter = SpotPrivate(sim.endpoints.binance_spot.ws + "/ws-api/v3", sim.key.key, "hidden-secret", FeedParams())
+        adapter = SpotPrivate(sim.endpoints.binance_spot, sim.key.key, "hidden-secret", FeedParams())
         assert sim.key.key not in repr(adapter)
         with pytest.raises(VenueRefused) as refused:
             await sim.stream(adapter).run()
