@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -63,16 +63,42 @@ class Pace(Protocol):
         ...
 
 
+class Companion(Protocol):
+    """Somebody in the same process at the end of some of the vessel's edges."""
+
+    @property
+    def target(self) -> tuple[str, Target]:
+        """Return the edge of the vessel that leads there, and where it leads."""
+        ...
+
+    def hear(self) -> bool:
+        """Tell the vessel what there is to tell; say whether that was anything."""
+        ...
+
+    async def run(self, stir: Callable[[], None]) -> None:
+        """Work until cancelled; call `stir` when the vessel was told something."""
+        ...
+
+
 class Carrier:
     """One actor's life: restore, connect, carry, checkpoint.
 
-    `build` makes the vessel; it runs inside the loop, never in a constructor, because a constructor that fails on a
-    restart is final in Ray.
+    `build` makes the vessel and `join` what lives beside it; both run inside the loop, never in a constructor, because
+    a constructor that fails on a restart is final in Ray.
     """
 
-    def __init__(self, name: str, build: Callable[[], Vessel], checkpoint: Path, clock: Clock) -> None:
+    def __init__(
+        self,
+        name: str,
+        build: Callable[[], Vessel],
+        checkpoint: Path,
+        clock: Clock,
+        join: Callable[[Vessel], Sequence[Companion]] = lambda vessel: (),
+    ) -> None:
         self.name = name
         self._build, self._checkpoint, self._clock = build, checkpoint, clock
+        self._join = join
+        self._companions: Sequence[Companion] = ()
         self.vessel: Vessel | None = None
         self._targets: Mapping[str, Target] = {}
         self.is_built, self._is_connected = asyncio.Event(), asyncio.Event()
@@ -92,13 +118,16 @@ class Carrier:
         kept = self._counted()
         await self._clock.sleep(self._back_off_s())
         self.vessel = self._restored(kept)
+        self._companions = self._join(self.vessel)
         self.is_built.set()
         await self._is_connected.wait()
+        self._targets = {**self._targets, **dict(companion.target for companion in self._companions)}
         tasks = [beating, asyncio.create_task(self._checkpointing()), asyncio.create_task(self._metering())]
         tasks.append(asyncio.create_task(self._failing()))
         tasks += [asyncio.create_task(self._pump(edge)) for edge in self.vessel.outboxes]
         if isinstance(self.vessel, FeedVessel):
             tasks.append(asyncio.create_task(self._produce(self.vessel, pace)))
+        tasks += [asyncio.create_task(companion.run(self._stir)) for companion in self._companions]
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         for task in done:
             task.result()
@@ -154,6 +183,9 @@ class Carrier:
         if self.is_traced:
             self.trace.append((edge, self._clock.monotonic_ns(), data))
         try:
+            for companion in self._companions:
+                # so that what arrives does not wait for the next tick of theirs
+                companion.hear()
             receipt = self.vessel.receive(edge, number, data)
             if self.vessel.since_checkpoint >= CHECKPOINT_EVERY_PARCELS:
                 self._save(self.vessel)

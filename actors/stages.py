@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import ray
 
-from actors.carrier import Carrier, Health, Pace, Target
+from actors.carrier import Carrier, Companion, Health, Pace, Target
 from spyhop.clock import WallClock
 from spyhop.engine.edges import Receipt
 from spyhop.engine.vessels import RECORDS, Vessel
@@ -25,11 +25,18 @@ EXIT_FAILED = 70
 
 
 class StageActor:
-    """What all four have in common: a name, a vessel to build, a place for its checkpoint."""
+    """What all four have in common: a name, a vessel to build, a place for its checkpoint, and who lives beside it."""
 
-    def __init__(self, name: str, build: Callable[[], Vessel], checkpoint: Path, pace: Pace | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        build: Callable[[], Vessel],
+        checkpoint: Path,
+        pace: Pace | None = None,
+        join: Callable[[Vessel], Sequence[Companion]] = lambda vessel: (),
+    ) -> None:
         self._name = name
-        self._carrier = Carrier(name, build, checkpoint, WallClock())
+        self._carrier = Carrier(name, build, checkpoint, WallClock(), join)
         self._life = asyncio.get_running_loop().create_task(self._carrier.run(pace))
         self._life.add_done_callback(leave_on_failure)
 

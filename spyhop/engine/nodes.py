@@ -68,6 +68,8 @@ class Judging(Stage, Protocol):
 class Ordering(Stage, Protocol):
     """What an OrderNode asks of its stage."""
 
+    @property
+    def is_idle(self) -> bool: ...
     def on_approved(self, approved: Approved) -> list[Fact]: ...
     def advance(self, events: Events, until: int) -> list[Fact]: ...
 
@@ -283,6 +285,12 @@ class OrderNode:
         self._held = [fact for fact in facts if fact.ts >= limit]
         entries = [self._entry(fact) for fact in released]
         return OrderOutput(released, entries, self.watermark, self._mailbox.take())
+
+    @property
+    def is_over(self) -> bool:
+        """Say whether only a venue could still have something to say, and has nothing to say it of."""
+        ended = min(self.approved.watermark, self.tape.watermark) == END_OF_TIME
+        return ended and self._stage.is_idle and not any(len(stream) for stream in self.reports.values())
 
     def _entry(self, message: Recorded) -> Entry:
         self._seq += 1

@@ -1,8 +1,9 @@
 """Vessels: a node with numbered edges and a checkpoint, so that it can be killed anywhere and go on.
 
 Pure: a vessel is told what arrived and asked what to send; who carries it (a Ray call, a test) is not its business.
-Parcels to other nodes wait until the records made before them are durable: an order never leaves before its intent
-and verdict are kept.
+Parcels that have effects, approvals, commands and facts, wait until the records made before them are durable: an order
+never leaves before its intent and verdict are kept (an approval holds its intent). Intents do not wait: they are made
+again, and a commit less lies between a decision and its order.
 """
 
 from __future__ import annotations
@@ -84,6 +85,9 @@ RECORDS_DECODER = msgspec.msgpack.Decoder(Records)
 class Vessel:
     """The part that is the same for every node."""
 
+    is_held_by_records = True
+    """Whether what is sent waits for the records made before it."""
+
     def __init__(self, node: Recoverable, inlets: Sequence[str], outlets: Sequence[str]) -> None:
         self._node = node
         self._inlets = {edge: Inlet() for edge in inlets}
@@ -138,7 +142,7 @@ class Vessel:
             return
         self._marks[edge] = messages.watermark
         records = self.outboxes.get(RECORDS)
-        after = records.next if records is not None else 0
+        after = records.next if records is not None and self.is_held_by_records else 0
         self.outboxes[edge].put(_encode(messages), messages.count, messages.watermark, after)
 
     def _record(self, records: Records) -> None:
@@ -213,6 +217,8 @@ class FeedVessel(Vessel):
 
 class DecisionVessel(Vessel):
     """The decision stage: rows of every feed and facts in, intents out."""
+
+    is_held_by_records = False
 
     def __init__(self, node: DecisionNode, feeds: Sequence[str]) -> None:
         super().__init__(node, [*(f"rows:{feed}" for feed in feeds), "facts"], ["intents", RECORDS])

@@ -160,6 +160,10 @@ class ToyOrder(Toy):
         super().__init__()
         self.open: list[tuple[int, int]] = []
 
+    @property
+    def is_idle(self) -> bool:
+        return not self.open
+
     def on_approved(self, approved: Approved) -> list[Fact]:
         self.open.append((approved.intent.instrument, approved.lots))
         return []

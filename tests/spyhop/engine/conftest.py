@@ -96,6 +96,8 @@ class Ordering(Told):
         super().__init__()
         self._delay = delay
 
+    is_idle = True
+
     def on_approved(self, approved: Approved) -> list[Fact]:
         self.told.append(("approved", approved.ts))
         return [fact(approved.ts + self._delay, approved.intent.instrument)]

@@ -67,6 +67,8 @@ class Echo:
         self.box = box
         self.told: list[tuple[str, int]] = []
 
+    is_idle = True
+
     def on_approved(self, approved: Approved) -> list[Fact]:
         self.box.send(
             CancelOrder(ts=approved.ts, client_order_id=str(approved.seq), instrument=approved.intent.instrument)

@@ -169,12 +169,19 @@ def decided(make: Any) -> DecisionVessel:
     return vessel
 
 
-def test_an_intent_leaves_only_when_its_records_are_durable_not_when_they_are_sent(make: Any) -> None:
-    vessel = decided(make)
-    assert vessel.next_parcel("intents") is None
-    assert [type(entry.message).__name__ for entry in entries_of(vessel, are_durable=False)] == ["Decision", "Intent"]
-    assert vessel.next_parcel("intents") is None
+def test_an_approval_leaves_only_when_its_verdict_is_durable_not_when_it_is_sent(make: Any) -> None:
+    vessel = RiskVessel(make.risk_node())
+    vessel.receive("facts", 0, parcel(50))
+    vessel.receive("intents", 0, parcel(20, [make.intent(10)]))
+    assert vessel.next_parcel("approved") is None
+    assert [type(entry.message).__name__ for entry in entries_of(vessel, are_durable=False)] == ["Approved"]
+    assert vessel.next_parcel("approved") is None
     vessel.outboxes["records"].acknowledge(Receipt.of_records(0))
+    assert len(offered(vessel, "approved")) == 1
+
+
+def test_an_intent_does_not_wait_for_the_ledger(make: Any) -> None:
+    vessel = decided(make)
     (sent,) = offered(vessel, "intents")
     assert sent[1].watermark == 11
     assert msgspec.msgpack.decode(sent[1].payload)[0]["ts"] == 10
@@ -196,7 +203,6 @@ def test_a_checkpoint_keeps_what_was_not_acknowledged_and_offers_it_again(make: 
     copy.restore(checkpoint)
     assert copy.receipt("rows:a") == receipt((1, 11), (1, 11))
     assert copy.receipt("facts") == receipt((0, 50), (0, 50))
-    assert copy.next_parcel("intents") is None  # its records are not known to be durable here either
     assert copy.next_parcel("records") == vessel.next_parcel("records")
     assert entries_of(copy) == entries_of(vessel)
     assert copy.next_parcel("intents") == vessel.next_parcel("intents") is not None

@@ -1,0 +1,129 @@
+"""Joins an order stage to the desks of its accounts, in the same process: two edges each, commands out, reports in.
+
+A desk keeps what it took and what it heard on its own disk, so the edges are like all others: counted, repeated after a
+death, never lost. What a desk heard counts at the stage's event time, behind a promise that nothing earlier will come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from actors.carrier import Target
+from spyhop.clock import Clock
+from spyhop.engine.edges import Position, Receipt
+from spyhop.engine.streams import END_OF_TIME
+from spyhop.engine.vessels import Messages, OrderVessel
+from spyhop.model.orders import Command, Report
+
+TICK_S = 0.02
+"""How often time is told to a stage that hears nothing."""
+
+_MESSAGES = msgspec.msgpack.Decoder(Messages)
+_COMMANDS = msgspec.msgpack.Decoder(list[Command])
+
+
+class DeskLike(Protocol):
+    """What is asked of a desk."""
+
+    on_report: Callable[[], None] | None
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        ...
+
+    async def take(self, number: int, commands: Sequence[Command]) -> int:
+        """Keep commands, the first of which is the `number`-th of all; return how many are kept now."""
+        ...
+
+    def reports_since(self, number: int) -> list[Report]:
+        """Return every report from the `number`-th on, oldest first."""
+        ...
+
+    def promise(self) -> int:
+        """Return the event time before which no further report can lie."""
+        ...
+
+    @property
+    def is_idle(self) -> bool:
+        """Say whether nothing is under way between us and the venue."""
+        ...
+
+    def statistics(self) -> dict[str, float]: ...
+
+    async def close(self) -> None: ...
+
+
+class DeskPost:
+    """Carries between one desk and the order vessel beside it."""
+
+    def __init__(self, account: str, desk: DeskLike, vessel: OrderVessel, clock: Clock) -> None:
+        self.account, self.desk = account, desk
+        self._vessel, self._clock = vessel, clock
+        self._edge = f"reports:{account}"
+        self._arrived = asyncio.Event()
+        desk.on_report = self._arrived.set
+
+    @property
+    def target(self) -> tuple[str, Target]:
+        """Return the edge of the vessel that leads here, and where it leads."""
+        return f"commands:{self.account}", Target(_Handle(self), "commands")
+
+    async def take(self, edge: str, number: int, data: bytes) -> Receipt:
+        """Hand commands to the desk; the receipt says that they are on its disk."""
+        messages = _MESSAGES.decode(data)
+        commands = _COMMANDS.decode(messages.payload) if messages.count else []
+        count = await self.desk.take(number, commands)
+        position = Position(count, messages.watermark)
+        return Receipt(position, position)
+
+    def hear(self) -> bool:
+        """Tell the vessel what the desk heard and how late it is; say whether that was news."""
+        wanted = self._vessel.receipt(self._edge).wanted
+        # the promise first: what is heard while it is read lies behind it
+        promise = self.desk.promise()
+        if self._vessel.node.is_over and self.desk.is_idle:
+            promise = END_OF_TIME
+        reports = self.desk.reports_since(wanted.count)
+        if not reports and promise <= wanted.watermark:
+            return False
+        payload = msgspec.msgpack.encode(reports) if reports else b""
+        said = msgspec.msgpack.encode(Messages(max(promise, wanted.watermark), len(reports), payload))
+        self._vessel.receive(self._edge, wanted.count, said)
+        return True
+
+    async def run(self, stir: Callable[[], None]) -> None:
+        """Work until cancelled; `stir` is called when the vessel was told something."""
+        working = asyncio.create_task(self.desk.run())
+        try:
+            while not working.done():
+                if self.hear():
+                    stir()
+                try:
+                    await asyncio.wait_for(self._arrived.wait(), TICK_S)
+                except TimeoutError:
+                    continue
+                self._arrived.clear()
+            working.result()
+        finally:
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+            await self.desk.close()
+
+
+class _Handle:
+    """Looks like an actor's handle, and is a call in this process."""
+
+    def __init__(self, post: DeskPost) -> None:
+        self.receive = _Method(post)
+
+
+class _Method:
+    def __init__(self, post: DeskPost) -> None:
+        self._post = post
+
+    def remote(self, edge: str, number: int, data: bytes) -> asyncio.Task[Receipt]:
+        return asyncio.get_running_loop().create_task(self._post.take(edge, number, data))
