@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from benchmarks.postgres_room import NoServer, PostgresServer
+from benchmarks.postgres_room import postgres as postgres_server
 from spyhop.config.settings import Settings
 from spyhop.strategies.filter import SignalFilterParams
 from spyhop.venues.endpoints import Endpoints
@@ -46,6 +49,17 @@ def venues(prepared_kernels: None) -> Iterator[Endpoints]:
 
     with simulator(["--symbols", "BTCUSDT", "--speed", "10", "--seed", "5"]) as endpoints:
         yield endpoints
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of this test run's own; who crashes it starts it again."""
+    with ExitStack() as running:
+        try:
+            server = running.enter_context(postgres_server(fsync=False))
+        except NoServer as missing:
+            pytest.skip(str(missing))
+        yield server
 
 
 @pytest.fixture(scope="session")

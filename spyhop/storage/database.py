@@ -6,7 +6,6 @@ is on the disk when it returns.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,19 +16,23 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy.dialects import postgresql, sqlite
 
-from spyhop.errors import InvalidSetting, MissingInput, StateError, StorageFailed
+from spyhop.errors import MissingInput, StateError, StorageFailed
+from spyhop.execution.orders import NEXT
 from spyhop.model.control import Session
 from spyhop.model.entries import STAGE_RANK, Entry, Recorded
-from spyhop.model.orders import OrderChanged
+from spyhop.model.orders import Fill, Liquidated, OrderChanged
+from spyhop.storage.engines import WRITES, Database
 from spyhop.storage.projections import order_row, projection
-from spyhop.storage.tables import ENTRIES, ORDERS, SESSIONS, STATISTICS
+from spyhop.storage.tables import ENTRIES, FILLS, ORDERS, SESSIONS, STATISTICS
 
 _MESSAGE: msgspec.json.Decoder[Recorded] = msgspec.json.Decoder(Recorded)
+_CHANGED = msgspec.json.Decoder(OrderChanged)
+_FILL = msgspec.json.Decoder(Fill)
 _HEAD = msgspec.json.Decoder(Session)
 _MAX_KEYS = 500  # in one query; SQLite's oldest limit of variables is 999
-_BUSY_S = 10
+_ALIVE = [status.value for status, following in NEXT.items() if following]
+_MIGRATING = 0x5B79_686F  # of PostgreSQL's advisory locks
 
 
 def sqlite_url(path: Path) -> str:
@@ -45,34 +48,29 @@ class Ledger:
     """
 
     def __init__(self, url: str) -> None:
+        self._database = Database(url)
+        self._insert, self._where, self._engine = self._database.insert, self._database.name, self._database.engine
         try:
-            parsed = sa.make_url(url)
-            dialect = parsed.get_dialect().name
-        except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError) as error:
-            raise InvalidSetting("ledger", str(error)) from None
-        if dialect not in ("sqlite", "postgresql"):
-            raise InvalidSetting("ledger", f"{dialect} is not spoken; use sqlite or postgresql")
-        self._insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
-        self._where = parsed.render_as_string(hide_password=True)
-        self._engine = sa.create_engine(parsed)
-        try:
-            if dialect == "sqlite":
-                _prepare_sqlite(self._engine)
-                _make_folder(parsed)
             with self._transaction(write=True) as connection:
-                _migrate(connection)
+                self._migrate(connection)
         except BaseException:
             self._engine.dispose()
             raise
 
+    def _migrate(self, connection: sa.Connection) -> None:
+        if not self._database.is_sqlite:
+            # two that open a new database at once would both make its tables
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATING)))
+        command.upgrade(migrations(connection), "head")
+
     @contextmanager
     def _transaction(self, *, write: bool) -> Iterator[sa.Connection]:
         try:
-            with self._engine.connect().execution_options(spyhop_write=write) as connection, connection.begin():
+            with self._engine.connect().execution_options(**{WRITES: write}) as connection, connection.begin():
                 yield connection
         except (sa.exc.DBAPIError, OSError) as error:
             reason = str(error.orig) if isinstance(error, sa.exc.DBAPIError) else str(error)
-            raise StorageFailed(f"ledger {self._where}", reason) from error
+            raise StorageFailed(f"ledger {self._where}", " ".join(reason.split())) from error
         except CommandError as error:
             raise StorageFailed(f"ledger {self._where}", f"its tables are of another version: {error}") from error
 
@@ -173,9 +171,46 @@ class Ledger:
         query = sa.select(table.name, table.ts, table.value).where(table.session == session)
         series: dict[str, list[tuple[int, float]]] = {}
         with self._transaction(write=False) as connection:
-            for name, ts, value in connection.execute(query.order_by(table.name, table.ts)):
+            for name, ts, value in connection.execute(query.order_by(table.ts)):
                 series.setdefault(name, []).append((ts, value))
-        return series
+        return dict(sorted(series.items()))
+
+    def order_ids(self, session: str) -> set[str]:
+        """Return the client order ids of every order that a session asked for."""
+        query = sa.select(ORDERS.c.client_order_id).where(ORDERS.c.session == session)
+        with self._transaction(write=False) as connection:
+            return set(connection.scalars(query))
+
+    def known_order(self, client_order_id: str) -> bool:
+        """Return whether any session asked for an order under this id."""
+        query = sa.select(sa.exists().where(ORDERS.c.client_order_id == client_order_id))
+        with self._transaction(write=False) as connection:
+            return bool(connection.scalar(query))
+
+    def orders_alive(self, session: str) -> list[OrderChanged]:
+        """Return the newest step of every order of a session that can still become something, oldest step first."""
+        query = sa.select(ENTRIES.c.message).join(ORDERS, _same_entry(ORDERS))
+        query = query.where(ORDERS.c.session == session, ORDERS.c.status.in_(_ALIVE)).order_by(ORDERS.c.seq)
+        with self._transaction(write=False) as connection:
+            return [_CHANGED.decode(message) for message in connection.scalars(query)]
+
+    def fills(self, session: str) -> list[Fill]:
+        """Return a session's fills in order, late ones too, each execution of an instrument once."""
+        query = sa.select(ENTRIES.c.message).join(FILLS, _same_entry(FILLS))
+        query = query.where(FILLS.c.session == session).order_by(FILLS.c.ts, FILLS.c.seq)
+        with self._transaction(write=False) as connection:
+            return [_FILL.decode(message) for message in connection.scalars(query)]
+
+    def positions(self, session: str) -> dict[int, int]:
+        """Return what a session's fills and liquidations leave, lots with sign by instrument, none flat."""
+        lots: dict[int, int] = {}
+        for fill in self.fills(session):
+            lots[fill.instrument] = lots.get(fill.instrument, 0) + int(fill.side) * fill.lots
+        for entry in self.entries(session, Liquidated):
+            taken = entry.message
+            assert isinstance(taken, Liquidated)
+            lots[taken.instrument] = lots.get(taken.instrument, 0) - int(taken.side) * taken.lots
+        return {instrument: lots[instrument] for instrument in sorted(lots) if lots[instrument]}
 
     def close(self) -> None:
         """Let the database go; everything acknowledged is durable already."""
@@ -187,7 +222,11 @@ class SessionLedger:
 
     def __init__(self, ledger: Ledger, session: Session) -> None:
         self._ledger, self._session = ledger, session.id
-        ledger.begin(session)
+        try:
+            ledger.begin(session)
+        except BaseException:
+            ledger.close()
+            raise
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Keep the entries that are new; durable when this returns."""
@@ -225,6 +264,10 @@ def _entry_row(session: str, entry: Entry) -> dict[str, Any]:
     }
 
 
+def _same_entry(table: sa.Table) -> sa.ColumnElement[bool]:
+    return sa.and_(ENTRIES.c.session == table.c.session, ENTRIES.c.stage == table.c.stage, ENTRIES.c.seq == table.c.seq)
+
+
 def _known(connection: sa.Connection, session: str, keys: list[tuple[str, int]]) -> set[tuple[str, int]]:
     found: set[tuple[str, int]] = set()
     for stage in STAGE_RANK:
@@ -239,35 +282,10 @@ def _known(connection: sa.Connection, session: str, keys: list[tuple[str, int]])
     return found
 
 
-def _migrate(connection: sa.Connection) -> None:
+def migrations(connection: sa.Connection) -> Config:
+    """Return what Alembic's commands need to migrate the database of `connection`, inside its transaction."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
-
-
-def _prepare_sqlite(engine: sa.Engine) -> None:
-    # the driver must not open or end transactions by itself: DDL and reads belong to ours too
-    def connected(connection: sqlite3.Connection, _: object) -> None:
-        connection.isolation_level = None
-        for pragma in (f"busy_timeout={_BUSY_S * 1000}", "journal_mode=WAL", "synchronous=FULL"):
-            connection.execute(f"PRAGMA {pragma}").fetchall()
-
-    # a writer takes the lock at once: a reader that turns writer cannot wait for another
-    def begun(connection: sa.Connection) -> None:
-        is_write = connection.get_execution_options().get("spyhop_write")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
-
-    sa.event.listen(engine, "connect", connected)
-    sa.event.listen(engine, "begin", begun)
-
-
-def _make_folder(url: sa.URL) -> None:
-    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
-        return
-    folder = Path(url.database).parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageFailed(str(folder), error.strerror or str(error)) from error
+    return config

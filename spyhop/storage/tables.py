@@ -29,6 +29,14 @@ def _real(name: str) -> sa.Column[float]:
     return sa.Column(name, sa.Double, nullable=False)
 
 
+def _maybe_integer(name: str) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, nullable=True)
+
+
+def _maybe_real(name: str) -> sa.Column[float]:
+    return sa.Column(name, sa.Double, nullable=True)
+
+
 def _origin() -> tuple[sa.Column, ...]:  # type: ignore[type-arg]
     return _text("session"), _text("stage"), _integer("seq"), _integer("ts"), _integer("instrument")
 
@@ -101,6 +109,51 @@ VERDICTS = _table(
     key=_ORIGIN_KEY,
 )
 
+RISK_STATES = _table(
+    "risk_states",
+    *_origin(),  # instrument -1: for all
+    _text("state"),
+    _text("before"),
+    _text("reasons"),  # JSON list
+    key=_ORIGIN_KEY,
+)
+
+# the leading market is called binance and the one compared with it dydx, as the seed calls them; the dydx columns and
+# the differences are NULL where a market was observed that has no leader
+COMPARISONS = _table(
+    "comparisons",
+    *_origin(),
+    _text("cause"),
+    _integer("minute_bucket"),
+    _real("binance_mid"),
+    _real("binance_last"),
+    _integer("binance_ts"),
+    _real("binance_age_ms"),
+    _real("expected_fill_buy"),  # where we would trade: the observed market
+    _real("expected_fill_sell"),
+    _text("risk_state"),
+    _text("halt_reason"),
+    _text("thresholds"),  # JSON object, limits by code
+    _real("signal_score"),
+    _real("mtf_aligned"),
+    _real("rsi_1m"),
+    _real("rsi_5m"),
+    _real("rsi_15m"),
+    _maybe_real("dydx_mid"),
+    _maybe_real("dydx_last"),
+    _maybe_integer("dydx_ts"),
+    _maybe_real("dydx_age_ms"),
+    _maybe_real("effective_diff_signed_buy"),  # = deviation + slippage + age
+    _maybe_real("mid_deviation_buy"),
+    _maybe_real("slippage_buy"),
+    _maybe_real("age_buy"),
+    _maybe_real("effective_diff_signed_sell"),
+    _maybe_real("mid_deviation_sell"),
+    _maybe_real("slippage_sell"),
+    _maybe_real("age_sell"),
+    key=_ORIGIN_KEY,
+)
+
 ORDERS = _table(
     "orders",  # each order as it stands after the newest of its events
     *_origin(),
@@ -114,6 +167,7 @@ ORDERS = _table(
     _text("reason"),
     key=("session", "client_order_id"),
 )
+sa.Index("ix_orders_client_order_id", ORDERS.c.client_order_id)
 
 ORDER_EVENTS = _table(
     "order_events",
@@ -138,7 +192,28 @@ FILLS = _table(
     _text("liquidity"),
     _real("fee"),
     _real("slippage"),
-    key=("session", "fill_id"),
+    key=("session", "instrument", "fill_id"),  # a venue numbers executions in each instrument for itself
+)
+
+DIFFERENCES = _table(
+    "differences",
+    *_origin(),
+    _text("kind"),
+    _real("ours"),
+    _real("theirs"),
+    sa.Column("is_repaired", sa.Boolean, nullable=False),
+    _text("order_id"),
+    _text("note"),
+    key=_ORIGIN_KEY,
+)
+
+RECONCILIATIONS = _table(
+    "reconciliations",
+    *_origin(),
+    sa.Column("is_clean", sa.Boolean, nullable=False),
+    _text("cause"),
+    _integer("num_differences"),
+    key=_ORIGIN_KEY,
 )
 
 FUNDING = _table(

@@ -1,0 +1,104 @@
+"""Databases that Spyhop speaks, set up so that a commit that returned is on the disk and no call waits for ever."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from spyhop.errors import InvalidSetting, StorageFailed
+
+BUSY_S = 5
+"""How long a call waits for another process's lock, or for a server that does not answer."""
+
+WRITES = "spyhop_write"
+"""The execution option that marks a connection as one that will write."""
+
+_POSTGRES = "postgresql+psycopg"
+_PATIENCE = {
+    "connect_timeout": str(BUSY_S),
+    # a server that vanished without a word is noticed within seconds, not after hours
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+    "application_name": "spyhop",
+}
+
+
+class Database:
+    """An engine, its dialect's `insert`, and a name for messages, which holds no password."""
+
+    def __init__(self, url: str) -> None:
+        """Take `url`, of SQLite or PostgreSQL (`postgres://` too); raise InvalidSetting, or StorageFailed for a folder.
+
+        Nothing is connected yet.
+        """
+        parsed = _parsed(url)
+        self.name = parsed.render_as_string(hide_password=True)
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        self.insert: Callable[[sa.Table], Any] = sqlite.insert if self.is_sqlite else postgresql.insert
+        if not self.is_sqlite:
+            unsaid = {name: value for name, value in _PATIENCE.items() if name not in parsed.query}
+            parsed = parsed.update_query_dict(unsaid)
+        try:
+            self.engine = sa.create_engine(parsed)
+        except ImportError as error:
+            hint = "; PostgreSQL needs the extra: pip install 'spyhop[postgres]'" if not self.is_sqlite else ""
+            raise InvalidSetting("ledger", f"{error}{hint}") from error
+        if self.is_sqlite:
+            _make_folder(parsed)
+            sa.event.listen(self.engine, "connect", _connected_sqlite)
+            sa.event.listen(self.engine, "begin", _begun_sqlite)
+        else:
+            sa.event.listen(self.engine, "connect", _connected_postgres)
+
+
+def _parsed(url: str) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+        if parsed.drivername in ("postgres", "postgresql"):
+            parsed = parsed.set(drivername=_POSTGRES)
+        backend = parsed.get_dialect().name
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError) as error:
+        raise InvalidSetting("ledger", str(error)) from None
+    if backend not in ("sqlite", "postgresql"):
+        raise InvalidSetting("ledger", f"{backend} is not spoken; use sqlite or postgresql")
+    return parsed
+
+
+def _connected_sqlite(connection: sqlite3.Connection, _: object) -> None:
+    # the driver must not open or end transactions by itself: DDL and reads belong to ours too
+    connection.isolation_level = None
+    for pragma in (f"busy_timeout={int(BUSY_S * 1000)}", "journal_mode=WAL", "synchronous=FULL"):
+        connection.execute(f"PRAGMA {pragma}").fetchall()
+
+
+def _begun_sqlite(connection: sa.Connection) -> None:
+    # a writer takes the lock at once: a reader that turns writer cannot wait for another
+    is_write = connection.get_execution_options().get(WRITES)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
+
+
+def _connected_postgres(connection: Any, _: object) -> None:
+    # `on` is the weakest that survives a crash of the server and its standby; a stronger setting stays
+    connection.execute(
+        "SELECT set_config('synchronous_commit', 'on', false) "
+        "WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')"
+    )
+    connection.execute(f"SET lock_timeout = '{BUSY_S}s'")
+    connection.commit()
+
+
+def _make_folder(url: sa.URL) -> None:
+    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+        return
+    folder = Path(url.database).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageFailed(str(folder), error.strerror or str(error)) from error
