@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -15,7 +15,9 @@ from spyhop.model.verdicts import Approved
 
 LIQUIDATION = "liquidation"
 
-EntryType = Literal["market", "limit", "post_only"]
+EntryType = Literal["market", "limit", "post_only", "ioc"]
+
+_TIMES_IN_FORCE = {"post_only": TimeInForce.POST_ONLY, "ioc": TimeInForce.IOC}
 
 
 class Leg(msgspec.Struct):
@@ -43,8 +45,10 @@ class Leg(msgspec.Struct):
 class Trip(msgspec.Struct):
     """One trip of one instrument. `orders` are the client order ids of all that was sent for it, in order.
 
-    `armed` lots have exits; `deadline` (maximum hold), `check_at` (an exit left something open) and `entry_due` (the
-    entry may rest so long) are the times to look again, 0 for none; `purpose` says why it ends, "" while nothing does.
+    `armed` lots have exits; `deadline` (maximum hold), `check_at` (an exit left something open), `entry_due` (the
+    entry may rest so long) and `recancel_at` (the venue would not cancel the orders of `refused`) are the times to look
+    again, 0 for none; `purpose` says why it ends, "" while nothing does; `is_bare` that it must be closed without
+    delay, because what protected it is gone; `is_final` that the close of the session's end was sent.
     """
 
     approved: Approved
@@ -63,7 +67,11 @@ class Trip(msgspec.Struct):
     deadline: int = 0
     check_at: int = 0
     entry_due: int = 0
+    recancel_at: int = 0
+    refused: list[str] = []
     purpose: str = ""
+    is_bare: bool = False
+    is_final: bool = False
     is_told: bool = False  # its TradeClosed is out
     num_attempts: int = 0
 
@@ -79,7 +87,7 @@ class Trip(msgspec.Struct):
 
     def dues(self) -> list[int]:
         """Return the times at which to look again."""
-        return [due for due in (self.deadline, self.check_at, self.entry_due) if due > 0]
+        return [due for due in (self.deadline, self.check_at, self.entry_due, self.recancel_at) if due > 0]
 
     def fill(self, instrument: Instrument, fill: Fill) -> None:
         """Take a fill of the entry or of an exit."""
@@ -106,6 +114,13 @@ class Trip(msgspec.Struct):
         """Let prices between `low` and `high` ticks have traded while the trip was under way."""
         self.low = min(self.low or low, low)
         self.high = max(self.high, high)
+
+
+def unplanned(approved: Approved, fill: Fill, orders: list[str]) -> Trip:
+    """Return the trip of a holding that a late fill opened, to be unwound; `orders` may be heard of still."""
+    intent = msgspec.structs.replace(approved.intent, side=fill.side)
+    approved = msgspec.structs.replace(approved, intent=intent)
+    return Trip(approved, fill.client_order_id, orders, purpose=Purpose.UNWIND, is_bare=True)
 
 
 def closed(trip: Trip, instrument: Instrument, ts: int, sequence: int) -> TradeClosed:
@@ -160,26 +175,36 @@ def entry_order(
         lots=approved.lots,
         purpose=Purpose.ENTRY,
         price=0 if kind == "market" else intent.reference,
-        time_in_force=TimeInForce.POST_ONLY if kind == "post_only" else TimeInForce.GTC,
+        time_in_force=_TIMES_IN_FORCE.get(kind, TimeInForce.GTC),
         intent_seq=intent.seq,
         leverage=notional / approved.margin if approved.margin > 0.0 else 0.0,
     )
 
 
+class ExitPrices(NamedTuple):
+    """What an exit waits for, in ticks, 0 for nothing: see `SubmitOrder`."""
+
+    price: int = 0
+    trigger: int = 0
+    callback: int = 0
+
+
 def exit_order(
-    trip: Trip, ts: int, client_order_id: str, kind: OrderType, purpose: Purpose, lots: int, trigger: int
+    trip: Trip, ts: int, client_order_id: str, kind: OrderType, purpose: Purpose, lots: int, at: ExitPrices
 ) -> SubmitOrder:
-    """Return a reduce-only order against the trip; `trigger` is ticks, 0 for one that does not wait."""
+    """Return a reduce-only order against what the trip holds."""
     intent = trip.approved.intent
     return SubmitOrder(
         ts=ts,
         client_order_id=client_order_id,
         instrument=intent.instrument,
-        side=intent.side.opposite,
+        side=trip.position.side.opposite,
         type=kind,
         lots=lots,
         purpose=purpose,
-        trigger=trigger,
+        price=at.price,
+        trigger=at.trigger,
+        callback=at.callback,
         reduce_only=True,
         intent_seq=intent.seq,
     )

@@ -101,12 +101,16 @@ Command = SubmitOrder | CancelOrder
 
 
 class OrderAccepted(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
-    """The venue has the order. `ts` is when we heard, `ts_venue` when it happened."""
+    """The venue has the order. `ts` is when we heard, `ts_venue` when it happened.
+
+    `is_emulated` says that we hold it ourselves, because the venue has nothing of its kind.
+    """
 
     ts: int
     ts_venue: int
     client_order_id: str
     instrument: int
+    is_emulated: bool = False
 
 
 class OrderRejected(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
