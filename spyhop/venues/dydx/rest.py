@@ -204,9 +204,12 @@ class DydxRest:
         """Return one order by the venue's id."""
         return (await self._get(f"/orders/{order_id}", wire.Order))[0]
 
-    async def fills(self, address: str, number: int, *, ticker: str = "", limit: int = 100) -> list[wire.Fill]:
-        """Return fills, newest first."""
+    async def fills(
+        self, address: str, number: int, *, ticker: str = "", limit: int = 100, before_height: str = ""
+    ) -> list[wire.Fill]:
+        """Return fills up to a block's height, newest first."""
         params = _of(address, number, limit) | ({"market": ticker, "marketType": "PERPETUAL"} if ticker else {})
+        params |= {"createdBeforeOrAtHeight": before_height} if before_height else {}
         return (await self._get("/fills", wire.Fills, params))[0].fills
 
     async def positions(

@@ -1,0 +1,296 @@
+"""The trader against the simulated chain: every method, what it says of time-outs, silence and its own names."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from spyhop.clock import EventClock
+from spyhop.errors import InvalidSetting, OutcomeUnknown, Throttled, VenueRefused
+from spyhop.identity import client_order_id
+from spyhop.model.accounts import VenueOrder
+from spyhop.model.orders import CancelOrder, OrderStatus, OrderType, Purpose, SubmitOrder, TimeInForce
+from spyhop.model.tape import Side
+from spyhop.ports import Trader
+from spyhop.venues.dydx.order_words import DydxTraderParams
+from spyhop.venues.dydx.trader import DydxTrader, dydx_trader
+from spyhop.venues.endpoints import LIVE
+from spyhop.venuesim.dydx import wallets
+
+SESSION = "s20260521_171500_000000"
+SPEED = 10.0
+BLOCK_S = 1.0
+
+
+class Scene:
+    """A simulator, and traders on its one wallet."""
+
+    def __init__(self, sim: Any, trader: DydxTrader) -> None:
+        self.sim, self.trader = sim, trader
+        self.instrument = next(one for one in sim.floor.exchange.instruments if one.symbol == "BTC-USD")
+
+    @property
+    def number(self) -> int:
+        return int(self.instrument.id)
+
+    def order(self, sequence: int, **about: Any) -> SubmitOrder:
+        """A post-only bid far below the market, unless `about` says otherwise."""
+        columns = {
+            "ts": self.sim.clock.now_ns(), "client_order_id": client_order_id(SESSION, sequence),
+            "instrument": self.number, "side": Side.BUY, "type": OrderType.LIMIT, "lots": 10,
+            "purpose": Purpose.ENTRY, "price": self.bid() - 500, "time_in_force": TimeInForce.POST_ONLY, **about,
+        }  # fmt: skip
+        return SubmitOrder(**columns)
+
+    def market(self, sequence: int, **about: Any) -> SubmitOrder:
+        words = {"type": OrderType.MARKET, "price": 0, "time_in_force": TimeInForce.GTC}
+        return self.order(sequence, **{**words, **about})
+
+    def cancel(self, sequence: int) -> CancelOrder:
+        return CancelOrder(
+            ts=self.sim.clock.now_ns(), client_order_id=client_order_id(SESSION, sequence), instrument=self.number
+        )
+
+    def bid(self) -> int:
+        return int(self.instrument.to_ticks(self.sim.top(self.number)[0]))
+
+    def ask(self) -> int:
+        return int(self.instrument.to_ticks(self.sim.top(self.number)[1]))
+
+    async def asked(self, sequence: int) -> VenueOrder | None:
+        return await self.trader.order(client_order_id(SESSION, sequence), self.number)
+
+    async def until(self, sequence: int, *statuses: OrderStatus, within_s: float = 20.0) -> VenueOrder:
+        """Ask until the order has one of the statuses; unknown meanwhile is no answer."""
+        async with asyncio.timeout(within_s):
+            while True:
+                try:
+                    found = await self.asked(sequence)
+                except OutcomeUnknown:
+                    found = None
+                if found is not None and found.status in statuses:
+                    return found
+                await asyncio.sleep(0.05)
+
+    async def blocks(self, number: int) -> None:
+        """Let so many blocks pass."""
+        await asyncio.sleep(number * BLOCK_S / SPEED)
+
+
+@asynccontextmanager
+async def trading(sim: Any, **about: Any) -> AsyncIterator[DydxTrader]:
+    instruments = [one for one in sim.floor.exchange.instruments if one.symbol == "BTC-USD"]
+    trader = dydx_trader(sim.endpoints.dydx, wallets.TEST_KEY, instruments, sim.clock, **about)
+    try:
+        yield trader
+    finally:
+        await trader.close()
+
+
+def play(simulated: Any, scene: Callable[[Scene], Awaitable[None]], **about: Any) -> None:
+    async def go() -> None:
+        async with simulated(speed=SPEED) as sim, trading(sim, **about) as trader:
+            await scene(Scene(sim, trader))
+
+    asyncio.run(go())
+
+
+@pytest.mark.slow
+def test_a_resting_order_is_found_open_and_cancelled(simulated: Any) -> None:
+    async def scene(at: Scene) -> None:
+        port: Trader = at.trader
+        sent = await port.submit(at.order(1))
+        assert (sent.status, sent.lots, sent.filled) == (OrderStatus.SENT, 10, 0)
+        found = await at.until(1, OrderStatus.OPEN)
+        assert (found.client_order_id, found.venue_order_id) == (sent.client_order_id, sent.venue_order_id)
+        assert (found.price, found.side) == (sent.price, Side.BUY)
+        assert [one.client_order_id for one in await port.open_orders()] == [sent.client_order_id]
+        await port.cancel(at.cancel(1))
+        # a validator's word is no end: the order may be filled until its last block
+        assert (await at.until(1, OrderStatus.CANCEL_PENDING)).filled == 0
+        assert [one.status for one in await port.open_orders()] == [OrderStatus.CANCEL_PENDING]
+        assert (await at.until(1, OrderStatus.CANCELLED)).filled == 0
+        assert await port.open_orders() == []
+
+    play(simulated, scene)
+
+
+@pytest.mark.slow
+def test_a_short_term_order_expires_without_a_word(simulated: Any) -> None:
+    async def scene(at: Scene) -> None:
+        await at.trader.submit(at.order(1))
+        assert (await at.until(1, OrderStatus.OPEN)).filled == 0
+        assert (await at.until(1, OrderStatus.EXPIRED)).filled == 0
+        assert await at.trader.open_orders() == []
+
+    play(simulated, scene, params=DydxTraderParams(maker_blocks=4))
+
+
+@pytest.mark.slow
+def test_fills_positions_and_money_after_a_round_trip(simulated: Any) -> None:
+    async def scene(at: Scene) -> None:
+        (before,) = await at.trader.balances()
+        since = at.sim.clock.now_ns()
+        await at.trader.submit(at.market(1, lots=20))
+        assert (await at.until(1, OrderStatus.FILLED)).filled == 20
+        await at.blocks(2)
+        (held,) = await at.trader.positions()
+        assert (held.instrument, held.lots, held.is_isolated) == (at.number, 20, False)
+        fills = await at.trader.fills(at.number, since)
+        assert sum(fill.lots for fill in fills) == 20
+        assert {fill.client_order_id for fill in fills} == {client_order_id(SESSION, 1)}
+        paid = sum(fill.price * fill.lots for fill in fills)
+        assert held.entry == pytest.approx(paid / 20)
+        await at.trader.submit(at.market(2, lots=20, side=Side.SELL, reduce_only=True))
+        await at.until(2, OrderStatus.FILLED)
+        await at.blocks(2)
+        assert await at.trader.positions() == []
+        both = await at.trader.fills(at.number, since)
+        assert [fill.fill_id for fill in both[: len(fills)]] == [fill.fill_id for fill in fills]
+        assert await at.trader.fills(at.number, both[-1].ts_venue + 1) == []
+        # money is what fills and fees explain, to the millionth of a USDC
+        unit = float(at.instrument.tick_size * at.instrument.lot_size)
+        gained = -sum(int(fill.side) * fill.price * fill.lots for fill in both) * unit
+        (after,) = await at.trader.balances()
+        assert after.total - before.total == pytest.approx(gained - sum(fill.fee for fill in both), abs=1e-5)
+
+    play(simulated, scene)
+
+
+@pytest.mark.slow
+def test_stops_stay_with_the_chain_and_cancel_all_takes_everything(simulated: Any) -> None:
+    async def scene(at: Scene) -> None:
+        stop = at.order(
+            1, type=OrderType.STOP_MARKET, side=Side.SELL, price=0, trigger=at.bid() - 2_000,
+            time_in_force=TimeInForce.GTC, reduce_only=True,
+        )  # fmt: skip
+        await at.trader.submit(at.market(9))
+        await at.until(9, OrderStatus.FILLED)
+        await at.trader.submit(stop)
+        found = await at.until(1, OrderStatus.OPEN)
+        assert (found.trigger, found.reduce_only) == (stop.trigger, True)
+        assert found.price == pytest.approx(stop.trigger * 0.9, abs=1.0)
+        await at.trader.submit(at.order(2, time_in_force=TimeInForce.GTC))
+        await at.until(2, OrderStatus.OPEN)
+        await at.trader.submit(at.order(3))
+        await at.trader.cancel_all(at.number)
+        await at.until(1, OrderStatus.CANCELLED)
+        await at.until(2, OrderStatus.CANCELLED)
+        await at.until(3, OrderStatus.CANCELLED)
+        assert await at.trader.open_orders() == []
+
+    play(simulated, scene)
+
+
+@pytest.mark.slow
+def test_a_time_out_of_an_executed_order_is_unknown_and_then_found(simulated: Any) -> None:
+    async def scene(at: Scene) -> None:
+        await at.trader.connect()
+        at.sim.fault("unknown_executed", target="broadcast_tx_sync", count=1)
+        with pytest.raises(OutcomeUnknown):
+            await at.trader.submit(at.order(1))
+        assert (await at.until(1, OrderStatus.OPEN)).lots == 10
+        with pytest.raises(OutcomeUnknown, match="sent before"):
+            await at.trader.submit(at.order(1))
+        assert len(await at.trader.open_orders()) == 1
+
+    play(simulated, scene)
+
+
+@pytest.mark.slow
+def test_a_lost_order_is_unknown_until_its_last_block_has_passed(simulated: Any) -> None:
+    async def scene(at: Scene) -> None:
+        await at.trader.connect()
+        at.sim.fault("unknown_lost", target="broadcast_tx_sync", count=1)
+        with pytest.raises(OutcomeUnknown):
+            await at.trader.submit(at.order(1))
+        with pytest.raises(OutcomeUnknown, match="may still appear"):
+            await at.asked(1)
+        async with asyncio.timeout(10.0):
+            while True:
+                try:
+                    assert await at.asked(1) is None
+                    break
+                except OutcomeUnknown:
+                    await at.blocks(1)
+
+    play(simulated, scene, params=DydxTraderParams(maker_blocks=3))
+
+
+@pytest.mark.slow
+def test_another_life_finds_orders_by_the_names_that_it_is_told(simulated: Any) -> None:
+    async def scene(at: Scene) -> None:
+        await at.trader.submit(at.order(1))
+        await at.trader.submit(at.market(2))
+        await at.until(2, OrderStatus.FILLED)
+        await at.blocks(2)
+        async with trading(at.sim, known=[client_order_id(SESSION, number) for number in (1, 2, 3)]) as later:
+            opened = await later.open_orders()
+            assert [one.client_order_id for one in opened] == [client_order_id(SESSION, 1)]
+            assert {one.client_order_id for one in await later.fills(at.number, 0)} == {client_order_id(SESSION, 2)}
+            with pytest.raises(OutcomeUnknown):
+                await later.order(client_order_id(SESSION, 3), at.number)
+            await later.cancel(at.cancel(1))
+        async with trading(at.sim) as stranger:
+            assert {one.client_order_id for one in await stranger.open_orders()} == {""}
+            assert {one.client_order_id for one in await stranger.fills(at.number, 0)} == {""}
+        await at.until(1, OrderStatus.CANCEL_PENDING, OrderStatus.CANCELLED, OrderStatus.EXPIRED)
+
+    play(simulated, scene)
+
+
+@pytest.mark.slow
+def test_refusals_say_why_and_leave_nothing_behind(simulated: Any) -> None:
+    async def scene(at: Scene) -> None:
+        with pytest.raises(VenueRefused, match="2003") as crossing:
+            await at.trader.submit(at.order(1, price=at.ask() + 100))
+        assert crossing.value.code == 2003
+        with pytest.raises(VenueRefused, match="9003"):
+            await at.trader.submit(at.order(2, reduce_only=True))
+        with pytest.raises(VenueRefused, match="trailing"):
+            await at.trader.submit(at.order(3, type=OrderType.TRAILING_STOP, callback=10))
+        await at.trader.submit(at.order(1))  # nothing was executed, so the name may be used
+        at.sim.fault("reject", target="broadcast_tx_sync", count=1, code=5001)
+        with pytest.raises(Throttled):
+            await at.trader.submit(at.order(4))
+        at.sim.fault("reject", target="broadcast_tx_sync", count=1, code=9)
+        await at.trader.cancel(at.cancel(1))  # a cancellation is there already
+        at.sim.fault("reject", target="broadcast_tx_sync", count=1, code=3006)
+        with pytest.raises(VenueRefused, match="3006"):
+            await at.trader.cancel(at.cancel(1))
+
+    play(simulated, scene)
+
+
+@pytest.mark.slow
+def test_what_a_key_may_do_and_what_the_venue_has_not(simulated: Any) -> None:
+    async def scene(at: Scene) -> None:
+        rights = await at.trader.rights()
+        assert (rights.can_trade, rights.can_withdraw, rights.is_one_way) == (True, True, True)
+        assert await at.trader.hold_switch(at.number, 10.0) is False
+        await at.trader.set_leverage(at.number, 3.0)
+        assert wallets.TEST_KEY not in repr(vars(at.trader))
+
+    play(simulated, scene)
+
+
+@pytest.mark.slow
+def test_a_wallet_that_the_chain_has_never_seen_holds_nothing(simulated: Any) -> None:
+    async def go() -> None:
+        async with simulated(speed=SPEED) as sim:
+            trader = dydx_trader(sim.endpoints.dydx, "77" * 32, (), sim.clock)
+            rights = await trader.rights()
+            assert (rights.can_trade, rights.can_withdraw) == (False, True)
+            await trader.close()
+
+    asyncio.run(go())
+
+
+def test_a_key_that_is_none_is_not_repeated() -> None:
+    with pytest.raises(InvalidSetting) as raised:
+        dydx_trader(LIVE.dydx, "not-a-secret-key", (), EventClock())
+    assert "not-a-secret-key" not in str(raised.value)
