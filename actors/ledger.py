@@ -6,29 +6,47 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import ray
 
 from actors.carrier import Health, Target
 from actors.stages import leave_on_failure
-from spyhop.clock import NS_PER_S, WallClock
+from spyhop.clock import NS_PER_S, Clock, WallClock
 from spyhop.engine.edges import Receipt
 from spyhop.engine.vessels import RECORDS_DECODER, Records
+from spyhop.errors import StorageFailed
 from spyhop.ports import RecordKeeper
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+PATIENCE_S = 10.0
+"""How long a call tries again while the database or the disk refuses. With the last attempt it is less than a sender
+waits for its answer: then the sender is told, and offers the same again."""
+FIRST_BACK_OFF_S = 0.05
+LAST_BACK_OFF_S = 1.0
+STUCK_S = 30.0
+"""An attempt that takes so long is taken for hung: the loop's beat stops, and the conductor sees to a new life."""
+BEAT_S = 0.1
 
 
 class LedgerActor:
     """Keeps what the stages say; an answer means that it is durable.
 
-    Entries have keys and rows have times, so a parcel that comes twice changes nothing: there is no checkpoint.
+    Entries have keys and rows have times, so a parcel that comes twice changes nothing: there is no checkpoint. Calls
+    are kept one after the other, in a thread: while a database is away, the loop turns, callers wait, and nothing is
+    acknowledged; when it is back, the calls go on by themselves.
     """
 
-    def __init__(self, name: str, build: Callable[[], RecordKeeper]) -> None:
+    def __init__(self, name: str, build: Callable[[], RecordKeeper], clock: Clock | None = None) -> None:
         self._name, self._build = name, build
-        self._clock = WallClock()
+        self._clock = clock or WallClock()
         self._keeper: RecordKeeper | None = None
+        self._turn = asyncio.Lock()
+        self._outage = Outage(name)
+        self._attempt_began: int | None = None
         self._beat = self._clock.monotonic_ns()
         self._is_closed = False
         self._life = asyncio.get_running_loop().create_task(self._run())
@@ -39,37 +57,110 @@ class LedgerActor:
 
     async def _run(self) -> None:
         while True:
-            self._beat = self._clock.monotonic_ns()
-            await asyncio.sleep(0.1)
-
-    def _opened(self) -> RecordKeeper:
-        if self._keeper is None:
-            self._keeper = self._build()
-        return self._keeper
+            now, began = self._clock.monotonic_ns(), self._attempt_began
+            if began is None or now - began < STUCK_S * NS_PER_S:
+                self._beat = now
+            await asyncio.sleep(BEAT_S)
 
     async def receive(self, edge: str, number: int, data: bytes) -> Receipt:
-        """Keep a parcel of records; durable when this returns."""
-        keep(self._opened(), RECORDS_DECODER.decode(data))
+        """Keep a parcel of records; durable when this returns. Raises StorageFailed when that takes too long."""
+        await self._durably(lambda keeper: keep(keeper, RECORDS_DECODER.decode(data)))
         return Receipt.of_records(number)
 
     async def committed(self, stage: str) -> int:
         """Return how many entries of `stage` are kept: a restarted supervisor's new epoch begins there."""
-        return self._opened().committed(stage)
+        return await self._durably(lambda keeper: keeper.committed(stage))
 
     async def connect(self, targets: Mapping[str, Target]) -> None:
         """Need no far end: records end here."""
 
     async def close(self) -> None:
         """Write what is written once at the end of a session; asked again, do nothing."""
+        await self._durably(self._close)
+
+    def _close(self, keeper: RecordKeeper) -> None:
         if not self._is_closed:
-            self._opened().close()
+            keeper.close()
             self._is_closed = True
+
+    async def _durably(self, work: Callable[[RecordKeeper], T]) -> T:
+        deadline = self._clock.monotonic_ns() + int(PATIENCE_S * NS_PER_S)
+        back_off = FIRST_BACK_OFF_S
+        # in turn: a keeper is no place for two threads
+        async with self._turn:
+            self._outage.check(self._clock.monotonic_ns() >= deadline)
+            while True:
+                try:
+                    result = await self._attempt(work)
+                except StorageFailed as error:
+                    self._outage.lasts(self._clock.monotonic_ns(), error)
+                    if self._clock.monotonic_ns() + int(back_off * NS_PER_S) >= deadline:
+                        raise
+                else:
+                    self._outage.ends(self._clock.monotonic_ns())
+                    return result
+                await self._clock.sleep(back_off)
+                back_off = min(LAST_BACK_OFF_S, 2 * back_off)
+
+    async def _attempt(self, work: Callable[[RecordKeeper], T]) -> T:
+        self._attempt_began = self._clock.monotonic_ns()
+        try:
+            return await asyncio.to_thread(lambda: work(self._opened()))
+        finally:
+            self._attempt_began = None
+
+    def _opened(self) -> RecordKeeper:
+        if self._keeper is None:
+            self._keeper = self._build()
+        return self._keeper
 
     @ray.method(concurrency_group="control")
     async def health(self) -> Health:
         """Answer from the control group's own thread, also while the loop is blocked."""
         age = (self._clock.monotonic_ns() - self._beat) / NS_PER_S
-        return Health(self._name, os.getpid(), age, is_connected=True, is_finished=True, restarts=0, statistics={})
+        statistics = self._outage.statistics(self._clock.monotonic_ns())
+        return Health(
+            self._name, os.getpid(), age, is_connected=True, is_finished=True, restarts=0, statistics=statistics
+        )
+
+
+class Outage:
+    """Whether the database or the disk refuses at the moment, since when, and how often it has; times monotonic ns."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._since: int | None = None
+        self._last: StorageFailed | None = None
+        self._num_outages = self._num_failures = 0
+
+    def lasts(self, now: int, error: StorageFailed) -> None:
+        """Note that an attempt failed."""
+        self._num_failures += 1
+        self._last = error
+        if self._since is None:
+            self._since = now
+            self._num_outages += 1
+            log.error("%s keeps nothing until this ends: %s", self._name, error)
+
+    def ends(self, now: int) -> None:
+        """Note that an attempt succeeded."""
+        if self._since is not None:
+            log.warning("%s keeps again after %.1f s", self._name, (now - self._since) / NS_PER_S)
+        self._since = self._last = None
+
+    def check(self, is_late: bool) -> None:
+        """Raise what the last attempt raised when an outage lasts and the caller has waited long enough."""
+        if is_late and self._last is not None:
+            raise StorageFailed(self._last.what, self._last.reason)
+
+    def statistics(self, now: int) -> dict[str, float]:
+        """Return `outage_s` (0 when there is none), and how many outages and failed attempts there were."""
+        since = self._since
+        return {
+            "outage_s": 0.0 if since is None else (now - since) / NS_PER_S,
+            "outages": float(self._num_outages),
+            "failures": float(self._num_failures),
+        }
 
 
 def keep(keeper: RecordKeeper, records: Records) -> None:

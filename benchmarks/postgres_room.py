@@ -75,6 +75,10 @@ class PostgresServer:
                 return
         raise NoServer(f"postgres did not start: {(self._folder / 'server.log').read_text()[-500:]}")
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def crash(self) -> None:
         """Have the server abort at once, as in a power cut: nothing is rolled back or written any more."""
         self._end(signal.SIGQUIT)

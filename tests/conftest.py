@@ -52,14 +52,22 @@ def venues(prepared_kernels: None) -> Iterator[Endpoints]:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL server of this test run's own; who crashes it starts it again."""
+def postgres_of_the_run() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of this test run's own."""
     with ExitStack() as running:
         try:
             server = running.enter_context(postgres_server(fsync=False))
         except NoServer as missing:
             pytest.skip(str(missing))
         yield server
+
+
+@pytest.fixture
+def postgres(postgres_of_the_run: PostgresServer) -> PostgresServer:
+    """The test run's PostgreSQL server, running, whatever a test did to it before."""
+    if not postgres_of_the_run.is_running:
+        postgres_of_the_run.start()
+    return postgres_of_the_run
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ Both kinds of files are made of checked frames (`spyhop.storage.frames`).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -241,8 +242,8 @@ def _events(path: Path, payload: bytes) -> Events:
 class FactWriter:
     """Keeps entries; a repeat, known by its key (stage, seq), changes nothing. Raises StorageFailed.
 
-    The entries of one `append` are one frame: after a crash all of them are there or none. `num_bytes_cut` is the torn
-    tail that was cut on opening.
+    The entries of one `append` are one frame: after a crash all of them are there or none. After a failure the next
+    `append` opens the file anew. `num_bytes_cut` is the torn tail that was cut on opening.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -250,6 +251,18 @@ class FactWriter:
         self._path = folder / "facts.log"
         self._file = FrameWriter(self._path, _FACTS_HEAD, self._remember)
         self.num_bytes_cut = self._file.num_bytes_cut
+        self._durable = self._file.end
+        self._has_failed = self._is_closed = False
+
+    def _reopen(self) -> None:
+        self._file.close()
+        try:
+            # what was not acknowledged goes: after a failed flush the cache may show what the disk does not hold
+            os.truncate(self._path, self._durable)
+        except OSError as error:
+            raise StorageFailed(str(self._path), error.strerror or str(error)) from error
+        self._file = FrameWriter(self._path, _FACTS_HEAD, self._remember)
+        self._has_failed = False
 
     def _remember(self, payload: bytes) -> None:
         for entry in _entries(self._path, payload):
@@ -264,8 +277,15 @@ class FactWriter:
         lines = [_line(new[key]) for key in sorted(new) if not self._keys.has(*key)]
         if not lines:
             return
-        self._file.append(b"".join(lines))
-        self._file.flush()
+        if self._has_failed:
+            self._reopen()
+        try:
+            self._file.append(b"".join(lines))
+            self._file.flush()
+        except StorageFailed:
+            self._has_failed = not self._is_closed
+            raise
+        self._durable = self._file.end
         for stage, seq in new:
             self._keys.add(stage, seq)
 
@@ -275,6 +295,7 @@ class FactWriter:
 
     def close(self) -> None:
         """Let the file go; everything in it is durable already."""
+        self._is_closed = True
         self._file.close()
 
 

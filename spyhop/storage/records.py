@@ -69,6 +69,7 @@ class SeedRecords:
         self._book = FeatureBook()
         self._trades: dict[str, dict[str, bytes]] = {}  # lines of JSON by trade id, by day
         self._unwritten: set[str] = set()  # days; one stays when the disk refused it
+        self._is_book_unwritten = False
         self._snapshots = SnapshotWriter(self._training / "raw", session.instruments)
         started = utc(session.started)
         self._log = SystemLog(self._logs / f"system_{started:%Y%m%d_%H%M%S}.log", session.instruments)
@@ -105,8 +106,10 @@ class SeedRecords:
             replace_durably(self._training / "raw" / f"trade_records_{day}.json", array)
         self._unwritten.clear()
         after = self._book.snapshot()
-        if after != before:
+        self._is_book_unwritten |= after != before
+        if self._is_book_unwritten:
             replace_durably(self._caught, after)
+            self._is_book_unwritten = False
         self._log.append(entries)
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spyhop.errors import JournalDamaged, MissingInput, StateError
+from spyhop.errors import JournalDamaged, MissingInput, StateError, StorageFailed
 from spyhop.model import tape
 from spyhop.model.control import Session
 from spyhop.model.entries import Entry
@@ -197,6 +197,31 @@ def test_a_number_that_is_not_finite_is_refused_and_nothing_is_kept(tmp_path: Pa
     writer.append([paid(0), paid(1)])
     writer.close()
     assert read_facts(tmp_path) == [paid(0), paid(1)]
+
+
+@pytest.mark.parametrize("refused", ["write", "fsync"])
+def test_after_a_failure_the_next_append_opens_the_file_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    def refuses(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    writer = FactWriter(tmp_path)
+    writer.append([paid(0, 1.0)])
+    with monkeypatch.context() as disk:
+        disk.setattr(f"spyhop.storage.frames.os.{refused}", refuses)
+        for _ in range(2):
+            with pytest.raises(StorageFailed, match="No space left"):
+                writer.append([paid(1, 2.0)])
+    assert writer.committed("order") == 1
+    # what was refused is not remembered as kept, and another may come in its place
+    writer.append([paid(1, 3.0)])
+    writer.append([paid(2, 4.0)])
+    writer.close()
+    for _ in range(2):
+        with pytest.raises(StorageFailed, match="closed"):
+            writer.append([paid(3, 5.0)])
+    assert read_facts(tmp_path) == [paid(0, 1.0), paid(1, 3.0), paid(2, 4.0)]
 
 
 def test_a_session_without_facts_said_nothing(tmp_path: Path) -> None:

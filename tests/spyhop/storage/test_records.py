@@ -251,6 +251,23 @@ def test_a_disk_that_refuses_is_said_and_the_trade_comes_when_told_again(
     assert trades_of(tmp_path)[0]["obi"] == 0.35
 
 
+def test_features_that_the_disk_refused_are_on_it_once_the_same_was_told_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: bytes) -> None:
+        raise StorageFailed(str(path), "No space left on device")
+
+    keeper = SeedRecords(tmp_path, session())
+    with monkeypatch.context() as disk:
+        disk.setattr(records, "replace_durably", full)
+        with pytest.raises(StorageFailed):
+            tell(keeper, 0, T)
+    tell(keeper, 0, T)
+    again = SeedRecords(tmp_path, session())
+    again.append([closed(0, T)])
+    assert trades_of(tmp_path)[0]["obi"] == 0.35
+
+
 def test_live_sessions_have_their_own_folder(tmp_path: Path) -> None:
     SeedRecords(tmp_path, session("live")).close()
     assert (tmp_path / "logs" / "whale_live_trader" / "system_20251128_171500.log").exists()
