@@ -1,0 +1,1 @@
+"""The desk of one account at one venue: durable commands in, numbered reports out, and nothing left unknown."""

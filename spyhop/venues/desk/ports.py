@@ -1,0 +1,43 @@
+"""What a desk hears of its account's private stream."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from spyhop.model.orders import Report
+
+
+class Told(msgspec.Struct, frozen=True):
+    """Something happened at `ts` (nanoseconds UTC, when we heard): reports about orders of ours, as far as the venue's
+    words go, and the venue's ids of orders that are not.
+    """
+
+    ts: int
+    reports: tuple[Report, ...] = ()
+    foreign: tuple[str, ...] = ()
+
+
+class Connected(msgspec.Struct, frozen=True):
+    """From here on everything is told; what was before must be asked for."""
+
+    ts: int
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """Until the next Connected something may be missing."""
+
+    ts: int
+    reason: str = ""
+
+
+Heard = Told | Connected | Lost
+
+
+class AccountStream(Protocol):
+    """The private stream of one account, in the words of the model."""
+
+    async def next(self) -> Heard:
+        """Wait for what comes next; repeats are permitted, and so is any order between orders."""
+        ...
