@@ -1,27 +1,33 @@
 """What approved entries hold until they are flat again: margin, risk at the stop, and notional.
 
-An approval holds its share from the moment it is given, filled or not, so two approvals never count the same money.
+An approval holds its share from the moment it is given, filled or not, so two approvals never count the same money. An
+entry that another supervisor approved is taken over when its order is heard of, its whole margin at risk.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
-from spyhop.model.orders import Fact, OrderChanged, OrderStatus, Purpose, TradeClosed
+from spyhop.model.orders import Fact, OrderChanged, OrderStatus, Purpose, SubmitOrder, TradeClosed
+from spyhop.model.tape import Side
 from spyhop.model.verdicts import Approved
 
 _ENDED = (OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.REJECTED, OrderStatus.EXPIRED)
 
 
 class Reservation(msgspec.Struct):
-    """The share of one approval."""
+    """The share of one approval; `is_added` when it adds to a position that was there."""
 
     instrument: int
+    side: Side
     notional: float
     margin: float
     risk: float
     expires: int
     is_ordered: bool = False
+    is_added: bool = False
 
 
 class Exposure(msgspec.Struct):
@@ -31,12 +37,40 @@ class Exposure(msgspec.Struct):
 
     def reserve(self, approved: Approved, notional: float) -> None:
         """Hold the share of `approved`."""
+        number = approved.intent.instrument
         self.held[approved.intent.seq] = Reservation(
-            approved.intent.instrument, notional, approved.margin, approved.risk, approved.expires
+            number,
+            approved.intent.side,
+            notional,
+            approved.margin,
+            approved.risk,
+            approved.expires,
+            is_added=self.num_in(number) > 0,
+        )
+
+    def adopt(self, order: SubmitOrder, notional: float, margin: float) -> None:
+        """Hold the share of an entry that is under way and was not approved here; its margin can be lost whole."""
+        self.held[order.intent_seq] = Reservation(
+            order.instrument,
+            order.side,
+            notional,
+            margin,
+            risk=margin,
+            expires=0,
+            is_ordered=True,
+            is_added=self.num_in(order.instrument) > 0,
+        )
+
+    def is_foreign(self, fact: OrderChanged) -> bool:
+        """Say whether `fact` tells of a new entry that holds no share here."""
+        return (
+            fact.status is OrderStatus.PENDING_NEW
+            and fact.order.purpose is Purpose.ENTRY
+            and fact.order.intent_seq not in self.held
         )
 
     def on_fact(self, fact: Fact) -> None:
-        """Release what a fact sets free: an entry that ended unfilled, or a round trip that closed."""
+        """Release what a fact sets free: an entry that ended unfilled, or a round trip that closed with its adds."""
         match fact:
             case OrderChanged() if fact.order.purpose is Purpose.ENTRY and fact.order.intent_seq in self.held:
                 self.held[fact.order.intent_seq].is_ordered = True
@@ -44,16 +78,44 @@ class Exposure(msgspec.Struct):
                     del self.held[fact.order.intent_seq]
             case TradeClosed():
                 self.held.pop(fact.intent_seq, None)
+                self._drop(
+                    [
+                        seq
+                        for seq, share in self.held.items()
+                        if share.instrument == fact.instrument and share.is_added and share.is_ordered
+                    ]
+                )
 
     def expire(self, now: int) -> None:
         """Release approvals that became no order in their time."""
-        void = [seq for seq, share in self.held.items() if not share.is_ordered and share.expires < now]
-        for seq in void:
-            del self.held[seq]
+        self._drop([seq for seq, share in self.held.items() if not share.is_ordered and share.expires < now])
 
     def num_in(self, instrument: int) -> int:
         """Return how many approvals hold a share in `instrument`."""
         return sum(share.instrument == instrument for share in self.held.values())
+
+    def num_instruments(self, and_this: int) -> int:
+        """Return in how many instruments a share is held when `and_this` one is counted, too."""
+        return len({and_this, *(share.instrument for share in self.held.values())})
+
+    def notional_in(self, instruments: Collection[int]) -> float:
+        """Return the notional held in `instruments`."""
+        return sum(share.notional for share in self.held.values() if share.instrument in instruments)
+
+    def signed_notionals(self) -> dict[int, float]:
+        """Return the notional of all shares by instrument, negative for shorts."""
+        signed: dict[int, float] = {}
+        for share in self.held.values():
+            signed[share.instrument] = signed.get(share.instrument, 0.0) + share.side * share.notional
+        return signed
+
+    def first_risk(self, instrument: int) -> float:
+        """Return what the first share in `instrument` risked, 0.0 without one."""
+        return next((share.risk for share in self.held.values() if share.instrument == instrument), 0.0)
+
+    def _drop(self, seqs: Collection[int]) -> None:
+        for seq in seqs:
+            del self.held[seq]
 
     @property
     def margin(self) -> float:

@@ -1,4 +1,7 @@
-"""The risk stage: intents and facts in, approvals and refusals out. Nothing else makes an `Approved`."""
+"""The risk stage: intents, facts and observations in; approvals, refusals and risk states out.
+
+Nothing else makes an `Approved`. Exits and cancellations never come here: what reduces needs nobody's leave.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +10,33 @@ from typing import Annotated
 
 import msgspec
 
-from spyhop.clock import NS_PER_DAY, NS_PER_S
+from spyhop.clock import NS_PER_DAY, NS_PER_MINUTE, NS_PER_S
 from spyhop.errors import SnapshotMismatch, StateError
-from spyhop.ledger.account import Account, AccountState
 from spyhop.model.control import Control
 from spyhop.model.decisions import Intent
 from spyhop.model.instruments import Instrument
+from spyhop.model.observations import Observation
 from spyhop.model.orders import Fact
-from spyhop.model.verdicts import Approved, Refused, Verdict
-from spyhop.risk.exposure import Exposure
-from spyhop.risk.limits import Breach, Case, LimitParams, first_breach, validate
-from spyhop.risk.sizing import Size, SizingParams, size
+from spyhop.model.verdicts import Approved, Refused, RiskState, Verdict
+from spyhop.risk.health import HealthParams, Market
+from spyhop.risk.limits import UNLIMITED, Breach, Case, LimitParams, first_breach, validate
+from spyhop.risk.sizing import Conditions, Size, SizingParams, add_budget, profit_r, size
+from spyhop.risk.standing import Notice, Standing, StandingState, since
+from spyhop.risk.states import RANK, StateParams, gravest, size_frac
+from spyhop.risk.tails import TailParams, TailRisk
 
-_LAYOUT = "risk 1"
+_LAYOUT = "risk 2"
+FOREVER = 1 << 62
 
 
 class RiskParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Sizing, limits, and how long an approval may wait for its order."""
+    """Sizing, limits, states, tails, and how long an approval may wait for its order."""
 
     sizing: SizingParams = SizingParams()
     limits: LimitParams = LimitParams()
+    states: StateParams = StateParams()
+    health: HealthParams = HealthParams()
+    tails: TailParams = TailParams()
     approval_ttl_s: Annotated[float, msgspec.Meta(gt=0)] = 2.0
 
     def __post_init__(self) -> None:
@@ -34,22 +44,22 @@ class RiskParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class _State(msgspec.Struct):
-    account: AccountState
-    exposure: Exposure
+    standing: StandingState
     epoch: int
     approvals: list[int] = []  # times within the last 24 hours, at most as many as a day permits
     last_approval: dict[int, int] = {}
     refusals: dict[str, int] = {}
     num_verdicts: int = 0
     num_approved: int = 0
-    is_paused: bool = False
-    is_killed: bool = False
+    lease_begins: int = 0
+    lease_ends: int = FOREVER
 
 
 class RiskStage:
     """Judges intents in the order they come; its account is told by facts alone.
 
-    What is held is marked at an intent's reference and at fills, so equity is as fresh as the newest of them.
+    What is held is marked at mids observed, at an intent's reference and at fills, so equity is as fresh as the newest
+    of them. What happens to a risk state is kept until `take_notices`.
     """
 
     def __init__(
@@ -57,106 +67,198 @@ class RiskStage:
     ) -> None:
         if not start_equity > 0.0:
             raise ValueError(f"an account starts with equity above 0, not {start_equity}")
-        self._params = params
+        self._params, self._tails = params, TailRisk(params.tails)
         self._instruments = {instrument.id: instrument for instrument in instruments}
-        self._account = Account(start_equity, instruments)
-        self._state = _State(self._account.state, Exposure(), epoch)
+        self._standing = Standing(
+            start_equity, instruments, params.states, params.health, params.limits.loss_cooldown_s
+        )
+        self._account = self._standing.account
+        self._state = _State(self._standing.state, epoch)
 
     def on_intent(self, intent: Intent) -> Verdict:
         """Return the verdict: sized and approved, or refused by the first limit that does not hold."""
-        instrument = self._instruments.get(intent.instrument)
-        if instrument is None:
-            raise StateError(f"instrument {intent.instrument} is not one of this session")
-        state = self._state
-        self._account.on_mark(intent.ts, intent.instrument, intent.reference)
-        state.exposure.expire(intent.ts)
-        state.approvals = [ts for ts in state.approvals if ts > intent.ts - NS_PER_DAY]
-        equity = self._account.equity
-        room = self._params.limits.max_capital_in_use_frac * equity
-        sized = size(intent, instrument, equity, room, self._params.sizing)
-        breach = self._breach(intent, sized, equity)
-        seq = state.num_verdicts
-        state.num_verdicts += 1
-        if breach is not None:
-            state.refusals[breach.code] = state.refusals.get(breach.code, 0) + 1
-            return Refused(
-                seq=seq, ts=intent.ts, intent=intent, code=breach.code, measured=breach.measured, limit=breach.limit
-            )
-        return self._approved(seq, intent, sized)
+        self._settle(intent)
+        verdict = self._judged(intent)
+        self._keep(verdict)
+        return verdict
+
+    def on_verdict(self, verdict: Verdict) -> None:
+        """Take a verdict that was given before, so that the state becomes what it was after it."""
+        self._settle(verdict.intent)
+        self._keep(verdict)
 
     def on_fact(self, fact: Fact) -> None:
-        """Fold a fact into the account and the exposure."""
-        self._account.on_fact(fact)
-        self._state.exposure.on_fact(fact)
+        """Fold a fact into the account, the exposure and what states are made from."""
+        self._standing.on_fact(fact)
 
-    def on_control(self, control: Control) -> None:
-        """Obey an operator: PAUSE until RESUME; KILL and DRAIN for good."""
-        match control:
-            case Control.PAUSE:
-                self._state.is_paused = True
-            case Control.RESUME:
-                self._state.is_paused = False
-            case Control.KILL | Control.DRAIN:
-                self._state.is_killed = True
+    def on_observation(self, observed: Observation) -> list[Notice]:
+        """Mark the account at the mid, weigh how the market stands; return every notice since the last, this one's too.
+
+        The last of them is the comparison at this decision, with the state then in force.
+        """
+        self._instrument(observed.instrument)
+        self._tails.observe(observed)
+        self._standing.on_observation(observed)
+        return self.take_notices()
+
+    def on_control(self, control: Control, ts: int = 0) -> None:
+        """Obey an operator: PAUSE until RESUME; KILL and DRAIN for good. `ts` 0 is now, as far as events told it."""
+        self._standing.on_control(control, ts)
 
     def begin_epoch(self, epoch: int) -> None:
         """Approve under `epoch` from here on; a fence never goes back, so a lower one changes nothing."""
         self._state.epoch = max(self._state.epoch, epoch)
 
+    def hold_lease(self, begins: int, ends: int) -> None:
+        """Approve nothing before `begins` and nothing after `ends` (event time), and no approval outlives `ends`.
+
+        While leases of two supervisors do not overlap, no approval of the first can be accepted once the second has
+        begun, and the second has heard of all that were.
+        """
+        self._state.lease_begins, self._state.lease_ends = begins, ends
+
+    def take_notices(self) -> list[Notice]:
+        """Return what happened to risk states since it was last asked, oldest first."""
+        return self._standing.take_notices()
+
+    def state_of(self, instrument: int) -> RiskState:
+        """Return the state in force for an instrument: its own or that of everything, whichever is graver."""
+        return self._standing.state_of(instrument)
+
     def snapshot(self) -> bytes:
-        return msgspec.msgpack.encode((_LAYOUT, self._state))
+        return msgspec.msgpack.encode((_LAYOUT, self._state, self._tails.snapshot()))
 
     def restore(self, snapshot: bytes) -> None:
         try:
-            layout, state = msgspec.msgpack.decode(snapshot, type=tuple[str, _State])
+            layout, state, tails = msgspec.msgpack.decode(snapshot, type=tuple[str, msgspec.Raw, bytes])
         except msgspec.DecodeError as error:
             raise SnapshotMismatch("risk", _LAYOUT, "unknown") from error
         if layout != _LAYOUT:
             raise SnapshotMismatch("risk", _LAYOUT, layout)
-        self._state = state
-        self._account.state = state.account
+        self._state = msgspec.msgpack.decode(state, type=_State)
+        self._standing.restore(self._state.standing)
+        self._tails.restore(tails)
 
     def statistics(self) -> dict[str, float]:
-        state = self._state
+        state, standing = self._state, self._standing.state
         return {
             "approved": float(state.num_approved),
             "refused": float(state.num_verdicts - state.num_approved),
             **{f"refusals:{code}": float(count) for code, count in sorted(state.refusals.items())},
             "equity": self._account.equity,
             "daily_loss": self._account.daily_loss,
-            "margin_in_use": state.exposure.margin,
-            "losses_in_row": float(state.account.num_losses_in_row),
+            "margin_in_use": standing.exposure.margin,
+            "losses_in_row": float(standing.account.num_losses_in_row),
             "epoch": float(state.epoch),
+            "risk_state": float(RANK[gravest(*(watch.state for watch in standing.watches.values()))]),
+            **{
+                f"risk_state:{instrument.key}": float(RANK[self.state_of(number)])
+                for number, instrument in self._instruments.items()
+            },
         }
 
-    def _breach(self, intent: Intent, sized: Size, equity: float) -> Breach | None:
-        if not equity > 0.0:
-            return Breach("has_equity", equity, 0.0)
-        state = self._state
-        last = state.last_approval.get(intent.instrument)
-        return first_breach(
-            Case(
-                intent=intent,
-                size=sized,
-                equity=equity,
-                day_equity=state.account.day_equity,
-                daily_loss=self._account.daily_loss,
-                open_risk=state.exposure.risk,
-                open_margin=state.exposure.margin,
-                open_notional=state.exposure.notional,
-                num_open_here=state.exposure.num_in(intent.instrument),
-                num_trades_24h=len(state.approvals),
-                since_approval_ns=None if last is None else intent.ts - last,
-                is_killed=state.is_killed,
-                is_paused=state.is_paused,
-                limits=self._params.limits,
-                sizing=self._params.sizing,
-            )
+    def _instrument(self, number: int) -> Instrument:
+        if number not in self._instruments:
+            raise StateError(f"instrument {number} is not one of this session")
+        return self._instruments[number]
+
+    def _settle(self, intent: Intent) -> None:
+        self._instrument(intent.instrument)
+        self._standing.on_intent(intent.ts, intent.instrument, intent.reference)
+        self._state.approvals = since(self._state.approvals, intent.ts - NS_PER_DAY)
+
+    def _judged(self, intent: Intent) -> Verdict:
+        equity = self._account.equity
+        room = self._params.limits.max_capital_in_use_frac * equity
+        instrument = self._instruments[intent.instrument]
+        sized = size(intent, instrument, equity, room, self._params.sizing, self._conditions(intent, equity))
+        seq = self._state.num_verdicts
+        breach = first_breach(self._case(intent, sized, equity)) if equity > 0.0 else Breach("has_equity", equity, 0.0)
+        if breach is None:
+            return self._approved(seq, intent, sized)
+        return Refused(
+            seq=seq, ts=intent.ts, intent=intent, code=breach.code, measured=breach.measured, limit=breach.limit
         )
 
+    def _conditions(self, intent: Intent, equity: float) -> Conditions:
+        number, limits = intent.instrument, self._params.limits
+        market = self._market(number)
+        observed, depth = market.observed, market.depth(intent.side)
+        held = self._account.position(number)
+        max_risk = limits.max_trade_loss_frac * equity
+        if held.lots:
+            first = self._standing.state.exposure.first_risk(number)
+            instrument, sizing = self._instruments[number], self._params.sizing
+            max_risk = min(max_risk, add_budget(intent, held, instrument, first, sizing))
+        return Conditions(
+            start_equity=self._account.state.start_equity,
+            sigma_1m=observed.sigma_1m if observed is not None else 0.0,
+            aligned=observed.aligned if observed is not None else 0.0,
+            state_frac=size_frac(self.state_of(number), self._params.states),
+            max_risk=max_risk,
+            max_notional=float("inf") if depth is None else limits.max_depth_frac * depth,
+        )
+
+    def _case(self, intent: Intent, sized: Size, equity: float) -> Case:
+        state, number, standing = self._state, intent.instrument, self._standing
+        instrument, market, held = self._instruments[number], self._market(number), self._account.position(number)
+        exposure, last = standing.state.exposure, state.last_approval.get(number)
+        same_base = [other.id for other in self._instruments.values() if _base(other) == _base(instrument)]
+        same_venue = [other.id for other in self._instruments.values() if other.venue == instrument.venue]
+        first, num_here = exposure.first_risk(number), exposure.num_in(number)
+        var, es = self._tail(intent, sized)
+        return Case(
+            intent=intent,
+            size=sized,
+            equity=equity,
+            day_equity=standing.state.account.day_equity,
+            daily_loss=self._account.daily_loss,
+            open_risk=exposure.risk,
+            open_margin=exposure.margin,
+            open_notional=exposure.notional,
+            num_open_here=num_here,
+            num_trades_24h=len(state.approvals),
+            since_approval_ns=None if last is None else intent.ts - last,
+            is_killed=standing.state.is_killed or standing.state.is_draining,
+            is_paused=standing.state.is_paused,
+            limits=self._params.limits,
+            sizing=self._params.sizing,
+            state=self.state_of(number),
+            lease_over_ns=max(0, intent.ts - state.lease_ends),
+            lease_ahead_ns=max(0, state.lease_begins - intent.ts),
+            day_peak=standing.state.day_peak,
+            clock_skew_ns=market.observed.clock_skew_ns if market.observed is not None else 0,
+            effective_diff=market.diff(intent.side),
+            volatility_ratio=market.volatility_ratio,
+            depth=market.depth(intent.side),
+            num_orders_1m=standing.orders_since(intent.ts - NS_PER_MINUTE),
+            losses_in_row=standing.losses_in_row(intent.ts),
+            num_open=exposure.num_instruments(number),
+            is_against_held=num_here > 0 and held.side is not intent.side,
+            profit_r=profit_r(held, intent.reference, instrument, first),
+            open_notional_here=exposure.notional_in([number]),
+            open_notional_symbol=exposure.notional_in(same_base),
+            open_notional_venue=exposure.notional_in(same_venue),
+            leg_imbalance=standing.leg_imbalance(same_base),
+            var=var,
+            es=es,
+        )
+
+    def _market(self, number: int) -> Market:
+        return self._standing.state.markets.get(number) or Market()
+
+    # all shares count, filled or not, for every one of them may be; asked only where the answer can refuse
+    def _tail(self, intent: Intent, sized: Size) -> tuple[float, float]:
+        limits = self._params.limits
+        if min(limits.max_var_frac, limits.max_es_frac) >= UNLIMITED:
+            return 0.0, 0.0
+        notionals = self._standing.state.exposure.signed_notionals()
+        here = notionals.get(intent.instrument, 0.0) + intent.side * sized.notional
+        tail = self._tails.measure(notionals | {intent.instrument: here})
+        return (0.0, 0.0) if tail is None else (tail.var, tail.es)
+
     def _approved(self, seq: int, intent: Intent, sized: Size) -> Approved:
-        state = self._state
-        approved = Approved(
+        return Approved(
             seq=seq,
             ts=intent.ts,
             # the ticket carries the stop that was sized for
@@ -165,11 +267,22 @@ class RiskStage:
             leverage=sized.leverage,
             risk=sized.risk,
             margin=sized.margin,
-            epoch=state.epoch,
-            expires=intent.ts + round(self._params.approval_ttl_s * NS_PER_S),
+            epoch=self._state.epoch,
+            expires=min(intent.ts + round(self._params.approval_ttl_s * NS_PER_S), self._state.lease_ends),
         )
+
+    def _keep(self, verdict: Verdict) -> None:
+        state, number = self._state, verdict.intent.instrument
+        state.num_verdicts = verdict.seq + 1
+        if isinstance(verdict, Refused):
+            state.refusals[verdict.code] = state.refusals.get(verdict.code, 0) + 1
+            return
         state.num_approved += 1
-        state.approvals.append(intent.ts)
-        state.last_approval[intent.instrument] = intent.ts
-        state.exposure.reserve(approved, sized.notional)
-        return approved
+        state.approvals.append(verdict.ts)
+        state.last_approval[number] = verdict.ts
+        notional = self._instruments[number].notional(verdict.intent.reference, verdict.lots)
+        self._standing.state.exposure.reserve(verdict, notional)
+
+
+def _base(instrument: Instrument) -> str:
+    return instrument.base or instrument.key

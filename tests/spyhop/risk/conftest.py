@@ -1,4 +1,4 @@
-"""Instruments and intents made by hand."""
+"""Instruments, intents and observations made by hand."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from spyhop.model.decisions import Intent
 from spyhop.model.instruments import Instrument, MarginTier
+from spyhop.model.observations import Observation
 from spyhop.model.tape import Side, Venue
 
 TS = 1_764_350_100_000_000_000
@@ -51,6 +52,32 @@ def _intent(**changes: Any) -> Intent:
         "max_hold_ns": 1,
     }
     return Intent(**given | changes)
+
+
+def _observation(**changes: Any) -> Observation:
+    given: dict[str, Any] = {
+        "ts": TS,
+        "instrument": 0,
+        "mid": 100_000.0,
+        "last": 100_000.0,
+        "ts_venue": TS,
+        "age_ns": 0,
+        "spread": 0.1,
+        "depth_bid": 1e6,
+        "depth_ask": 1e6,
+        "fill_buy": 100_000.1,
+        "fill_sell": 99_999.9,
+        "sigma_1m": 5e-4,
+        "volatility_rank": 0.5,
+        "atr": 50.0,
+    }
+    return Observation(**given | changes)
+
+
+@pytest.fixture
+def make_observation() -> Callable[..., Observation]:
+    """A calm and deep market at 100,000, changed as given."""
+    return _observation
 
 
 @pytest.fixture
