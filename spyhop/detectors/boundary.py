@@ -245,7 +245,8 @@ def _health(s: Any, ts: int) -> int:
 def _price_fills(s: Any, row: Any) -> None:
     """Price an order of the configured notional on both sides: by the book, by the quote where no book is streamed.
 
-    The quote may be fresher than the book, and nobody buys below the ask.
+    The quote may be fresher than the book, and nobody buys below the ask. Where the book holds less than the notional,
+    its price goes on in proportion to the size.
     """
     loop = s.loop
     top = s.top
@@ -256,10 +257,12 @@ def _price_fills(s: Any, row: Any) -> None:
     if loop.was_usable == 1:
         worth = loop.lot if loop.is_inverse else loop.mid * loop.lot
         lots = math.ceil(min(loop.fill_notional / worth, 1e15))
-        buy = max(buy, market_book.walk(s.book, 1, lots)[0])
-        sold = market_book.walk(s.book, -1, lots)[0]
-        if sold > 0.0:
-            sell = min(sell, sold)
+        walked, filled = market_book.walk(s.book, 1, lots)
+        if filled > 0:
+            buy = max(buy, s.book.ask + (walked - s.book.ask) * (lots / filled))
+        walked, filled = market_book.walk(s.book, -1, lots)
+        if filled > 0:
+            sell = max(1.0, min(sell, s.book.bid + (walked - s.book.bid) * (lots / filled)))
     row.fill_buy = buy * loop.tick
     row.fill_sell = sell * loop.tick
 

@@ -158,7 +158,7 @@ ROW = np.dtype(
         ("ts_exchange", "i8"),  # highest venue time seen
         ("venue_lag", "i8"),  # ns that the newest venue time is old by the venue's own clock; 0 while that is unknown
         ("num_events", "i8"),  # events folded so far
-        # average price that the configured notional would fill at now, as far as the book is known; 0 without a book
+        # average price that the configured notional would fill at now, price units; 0 without a book
         ("fill_buy", "f8"),
         ("fill_sell", "f8"),
         ("detections", DETECTION, (len(DETECTORS),)),

@@ -129,9 +129,11 @@ def test_a_row_prices_the_notional_through_the_book() -> None:
     assert row["fill_sell"] == pytest.approx((50 * 59_999.9 + 117 * 59_989.9) / 167, rel=1e-12)
     small = booked(LEVELS, fill_notional=60.0)
     assert (small["fill_buy"], small["fill_sell"]) == pytest.approx((60_000.1, 59_999.9), rel=1e-12)
-    # a book that cannot take it is priced as far as it is known
-    large = booked(LEVELS, fill_notional=1e9)
-    assert large["fill_buy"] == pytest.approx((100 * 60_000.1 + 1_000 * 60_001.1) / 1_100, rel=1e-12)
+    # of 2,000 lots the book sells 1,100, on average 10/11 above the best ask: twice as many cost as much again
+    large = booked(LEVELS, fill_notional=120_000.0)
+    assert large["fill_buy"] == pytest.approx(60_000.1 + (1_000 / 1_100) * (2_000 / 1_100), rel=1e-12)
+    assert large["fill_sell"] == pytest.approx(59_999.9 - 10.0 * (1_000 / 1_050) * (2_000 / 1_050), rel=1e-12)
+    assert booked(LEVELS, fill_notional=1e9)["fill_sell"] == pytest.approx(0.1)  # nobody gives less than a tick
 
 
 def test_contracts_of_inverse_instruments_are_priced_by_their_face() -> None:
