@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 
+from spyhop.risk import tails
 from spyhop.risk.backtests import (
     Array,
     Backtest,
@@ -60,6 +61,7 @@ def test_no_exceedance_at_all_is_no_division_by_nothing() -> None:
     assert (uc, ind) == (pytest.approx(18 * math.log(2)), 0.0)
 
 
+@pytest.mark.slow
 def test_the_ratios_are_those_of_binomial_and_contingency_likelihoods() -> None:
     from scipy import stats
 
@@ -177,3 +179,27 @@ def test_what_is_no_series_is_refused() -> None:
         backtest(np.zeros(3), np.zeros(3), 1.0, rng)
     with pytest.raises(ValueError, match="expected shortfall above 0"):
         backtest(np.zeros(3), np.zeros(3), 0.05, rng, np.zeros(3))
+
+
+@pytest.mark.slow
+def test_filtered_values_at_risk_follow_a_changing_market_and_historical_ones_fail_in_both_times() -> None:
+    # 250 calm steps, then 250 four times as wild, and so on; the window knows as many of both
+    window, p = 500, 0.05
+    is_wild = np.arange(4_500) // 250 % 2 == 1
+    profits = np.random.default_rng(0).standard_normal(4_500) * np.where(is_wild, 0.004, 0.001)
+    found = {}
+    for method in (tails.Method.FILTERED, tails.Method.HISTORICAL):
+        params = tails.TailParams(method=method, probability=p)
+        var = np.array([tails.measured(profits[k - window : k], params).var for k in range(window, len(profits))])
+        wild = is_wild[window:]
+        losses = -profits[window:]
+        found[method] = tuple(
+            backtest(losses[times], var[times], p, np.random.default_rng(1), num_draws=1_999) for times in (wild, ~wild)
+        )
+    # a variance that must be learnt is late at each change: 6 % in the wild times, 4 % in the calm ones
+    for near in found[tails.Method.FILTERED]:
+        assert 0.7 * near.expected < near.exceedances < 1.3 * near.expected
+    wild, calm = found[tails.Method.HISTORICAL]
+    assert wild.coverage.p_simulated == calm.coverage.p_simulated == 1 / 2_000
+    assert wild.exceedances > 1.7 * wild.expected
+    assert calm.exceedances == 0
