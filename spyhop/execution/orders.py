@@ -68,6 +68,11 @@ class Order(msgspec.Struct, frozen=True):
         return self.submit.reduce_only and self.submit.type is OrderType.MARKET
 
     @property
+    def is_leaving(self) -> bool:
+        """Return whether it is an exit at a price that has begun to fill and goes on."""
+        return self.submit.reduce_only and not self.is_closing and self.status is OrderStatus.PARTIALLY_FILLED
+
+    @property
     def left(self) -> int:
         """Return the lots that are not filled; below zero when the venue filled more than was asked."""
         return self.submit.lots - self.filled

@@ -39,7 +39,7 @@ from spyhop.model.orders import (
     SubmitOrder,
 )
 from spyhop.model.tape import Events, Kind, Status
-from spyhop.model.verdicts import Approved
+from spyhop.model.verdicts import Approved, RiskState, RiskStateChanged
 from spyhop.ports import Gateway
 
 _NEVER = (1 << 63) - 1
@@ -118,6 +118,20 @@ class OrderStage:
         if order.type is OrderType.LIMIT:
             trip.entry_due = now + self._ms(self.params.entry_wait_ms)
         self._send(order)
+        return self._blotter.taken()
+
+    def on_risk_state(self, changed: RiskStateChanged) -> list[Fact]:
+        """Obey the supervisor: in HALT take back what would enter, in ESCAPE close what is held, too."""
+        if changed.state in (RiskState.HALT, RiskState.ESCAPE):
+            self._blotter.begin(changed.ts, f"risk state {changed.state.value}")
+            for number, trip in self._state.trips.items():
+                if changed.instrument not in (-1, number):
+                    continue
+                if changed.state is RiskState.ESCAPE:
+                    self._close(trip, Purpose.KILL)
+                else:
+                    alive = self._blotter.alive(trip.orders)
+                    self._cancel(order for order in alive if order.submit.purpose is Purpose.ENTRY)
         return self._blotter.taken()
 
     def advance(self, events: Events, until: int) -> list[Fact]:
@@ -244,12 +258,12 @@ class OrderStage:
         """Do what the reports of one instant ask for: arm what was filled, close what must go, tell what is over."""
         alive = self._blotter.alive(trip.orders)
         if trip.held > 0:
-            is_closing = any(order.is_closing for order in alive)
-            if not trip.purpose:
-                self._arm(trip)
-            elif trip.is_bare or (number in self._state.ended and not trip.is_final):
+            is_ended = number in self._state.ended and not trip.is_final
+            if trip.purpose and (trip.is_bare or is_ended):
                 self._close(trip, Purpose.STOP_LOSS)
-            elif not trip.check_at and not is_closing:
+            elif not trip.purpose or any(order.is_leaving for order in alive):
+                self._arm(trip)
+            elif not trip.check_at and not any(order.is_closing for order in alive):
                 trip.check_at = self._now + self._ms(self.params.retry_ms)
             return
         if trip.entry.lots > 0:
@@ -294,9 +308,9 @@ class OrderStage:
 
     def _cancel(self, alive: Iterable[Order]) -> None:
         for order in alive:
-            is_sold_in_parts = order.status in (OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED)
+            is_worked = order.status in (OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED)
             # a market order that is not worked in parts is gone before a cancellation could reach it
-            is_gone = order.submit.type is OrderType.MARKET and not is_sold_in_parts
+            is_gone = order.submit.type is OrderType.MARKET and not is_worked
             if order.is_closing or is_gone or order.status is OrderStatus.CANCEL_PENDING:
                 continue
             self._take_back(order)

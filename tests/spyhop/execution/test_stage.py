@@ -10,19 +10,34 @@ import pytest
 
 from spyhop.clock import NS_PER_MS, NS_PER_S
 from spyhop.errors import StateError
+from spyhop.execution.blotter import REMEMBERED
+from spyhop.execution.emulation import EmulatingGateway
 from spyhop.execution.stage import ExecutionParams, OrderStage
 from spyhop.ledger.account import Account
 from spyhop.model.decisions import Intent
 from spyhop.model.instruments import Instrument
 from spyhop.model.orders import (
+    CancelOrder,
+    CancelRejected,
+    Difference,
+    DifferenceKind,
     Fact,
     Fill,
     FundingPaid,
     Liquidated,
+    Liquidity,
     OrderAccepted,
+    OrderCancelled,
     OrderChanged,
+    OrderExpired,
+    OrderRejected,
+    OrderSent,
     OrderStatus,
+    OrderType,
+    OrderUnknown,
     Purpose,
+    Reconciled,
+    Report,
     SubmitOrder,
     TradeClosed,
 )
@@ -430,6 +445,376 @@ def test_the_leverage_of_an_order_is_that_of_its_margin() -> None:
     facts = run([approval(margin=POINT * 1000 * 10 / 4.0)], MARKET)
     submitted: SubmitOrder = only(facts, OrderChanged)[0].order
     assert submitted.leverage == pytest.approx(4.0)
+
+
+class Desk:
+    """A gateway that hears what a test tells it to hear."""
+
+    def __init__(self) -> None:
+        self.commands: list[SubmitOrder | CancelOrder] = []
+        self.reports: list[Report] = []
+
+    def send(self, command: SubmitOrder | CancelOrder) -> None:
+        self.commands.append(command)
+
+    def advance(self, events: Events, start: int, until: int) -> tuple[int, list[Report]]:
+        ready = [report for report in self.reports if report.ts < until]
+        now = [report for report in ready if report.ts == ready[0].ts]
+        self.reports = self.reports[len(now) :]
+        return (start, now) if now else (len(events), [])
+
+    def snapshot(self) -> bytes:
+        return msgspec.msgpack.encode(self.reports)
+
+    def restore(self, snapshot: bytes) -> None:
+        self.reports = msgspec.msgpack.decode(snapshot, type=list[Report])
+
+    def statistics(self) -> dict[str, float]:
+        return {}
+
+
+class Live:
+    """A stage behind a desk; its orders are numbered from 1 on."""
+
+    def __init__(self, params: ExecutionParams | None = None, *, is_live: bool = False) -> None:
+        self.desk, self.now = Desk(), 0
+        self.stage = OrderStage(params or ExecutionParams(), [COIN], self.desk, "s1", is_live=is_live)
+
+    def approve(self, ts: int, **keywords) -> list[Fact]:
+        self.now = ts
+        return self.stage.advance(MARKET[:0], ts) + self.stage.on_approved(approval(ts, **keywords))
+
+    def hear(self, ts: int, *reports: Report) -> list[Fact]:
+        self.now = ts
+        self.desk.reports += [msgspec.structs.replace(report, ts=ts) for report in reports]
+        return self.stage.advance(MARKET[:0], ts + 1)
+
+    def wait(self, ts: int) -> list[Fact]:
+        return self.stage.advance(MARKET[:0], ts)
+
+    def enter(self) -> list[Fact]:
+        """Buy 10 lots at 1000 at 3 s: order 1 fills, 2 takes profit, 3 stops."""
+        self.approve(2 * S)
+        facts = self.hear(3 * S, accepted(1), fill(1, 10))
+        return facts + self.hear(4 * S, accepted(2), accepted(3))
+
+    def sent(self) -> list[tuple]:
+        """Take what was sent: number, kind and lots of orders, number of cancellations."""
+        commands, self.desk.commands = self.desk.commands, []
+        return [
+            (number_of(c), c.type, c.side * c.lots) if isinstance(c, SubmitOrder) else ("cancel", number_of(c))
+            for c in commands
+        ]
+
+
+def number_of(message) -> int:
+    return int(message.client_order_id.removeprefix("s1-"))
+
+
+def ids(number: int) -> dict:
+    return {"ts": 0, "client_order_id": f"s1-{number:06d}", "instrument": 0}
+
+
+def accepted(number: int) -> OrderAccepted:
+    return OrderAccepted(ts_venue=0, **ids(number))
+
+
+def cancelled(number: int, left: int = 10) -> OrderCancelled:
+    return OrderCancelled(ts_venue=0, lots_left=left, **ids(number))
+
+
+def rejected(number: int) -> OrderRejected:
+    return OrderRejected(ts_venue=0, reason="no", **ids(number))
+
+
+def expired(number: int) -> OrderExpired:
+    return OrderExpired(ts_venue=0, lots_left=10, **ids(number))
+
+
+def unknown(number: int) -> OrderUnknown:
+    return OrderUnknown(reason="timed out", **ids(number))
+
+
+def cancel_rejected(number: int) -> CancelRejected:
+    return CancelRejected(ts_venue=0, reason="too late", **ids(number))
+
+
+def fill(number: int, lots: int, side: Side = Side.BUY, key: str = "", price: int = 1000) -> Fill:
+    return Fill(
+        ts_venue=0,
+        fill_id=key or f"f{number}",
+        side=side,
+        price=price,
+        lots=lots,
+        liquidity=Liquidity.TAKER,
+        fee=0.0,
+        slippage=0.0,
+        **ids(number),
+    )
+
+
+def reconciled(is_clean: bool) -> Reconciled:
+    return Reconciled(ts=0, instrument=0, is_clean=is_clean, cause="timer")
+
+
+def statuses(facts: list[Fact], number: int) -> list[str]:
+    return [f.status.value for f in only(facts, OrderChanged) if number_of(f) == number]
+
+
+def causes(facts: list[Fact]) -> list[tuple[int, str, str]]:
+    return [(number_of(f), f.status.value, f.cause) for f in only(facts, OrderChanged)]
+
+
+CLOSE = OrderType.MARKET
+
+
+def test_every_step_names_what_caused_it() -> None:
+    live = Live()
+    facts = live.approve(2 * S) + live.hear(3 * S, accepted(1), fill(1, 10))
+    facts += live.hear(4 * S, fill(3, 10, Side.SELL, "v77"))
+    assert causes(facts) == [
+        (1, "pending_new", "approval 1"),
+        (1, "open", "accepted s1-000001"),
+        (1, "filled", "fill f1"),
+        (2, "pending_new", "fill f1"),
+        (3, "pending_new", "fill f1"),
+        (3, "filled", "fill v77"),
+        (2, "cancel_pending", "fill v77"),
+    ]
+
+
+def test_sent_and_unknown_are_told_and_nothing_is_sent_again() -> None:
+    live = Live()
+    facts = live.approve(2 * S) + live.hear(3 * S, OrderSent(**ids(1))) + live.hear(4 * S, unknown(1))
+    facts += live.wait(90 * S)
+    assert statuses(facts, 1) == ["pending_new", "sent", "unknown"]
+    assert live.sent() == [(1, CLOSE, 10)]
+    facts = live.hear(91 * S, accepted(1), fill(1, 10))
+    assert statuses(facts, 1) == ["open", "filled"]
+    assert [kind for _, kind, _ in live.sent()] == [OrderType.TAKE_PROFIT_MARKET, OrderType.STOP_MARKET]
+
+
+def test_an_unknown_close_is_waited_for() -> None:
+    live = Live()
+    live.enter()
+    live.wait(200 * S)  # the maximum hold is over
+    live.sent()
+    live.hear(201 * S, unknown(4))
+    live.wait(400 * S)
+    assert live.sent() == []
+    live.hear(400 * S, rejected(4))
+    live.wait(401 * S)
+    assert live.sent() == [(5, CLOSE, -10)]
+
+
+def test_a_fill_before_the_acceptance_is_a_fill() -> None:
+    live = Live()
+    facts = live.approve(2 * S) + live.hear(3 * S, fill(1, 4, key="x"), accepted(1), fill(1, 6, key="y"))
+    assert statuses(facts, 1) == ["pending_new", "partially_filled", "partially_filled", "filled"]
+
+
+def test_a_fill_told_twice_is_booked_once() -> None:
+    live = Live()
+    live.enter()
+    assert live.hear(5 * S, fill(1, 10)) == []
+    assert live.stage.statistics()["duplicate_fills"] == 1.0
+    (record,) = only(live.hear(6 * S, fill(2, 10, Side.SELL), fill(2, 10, Side.SELL)), TradeClosed)
+    assert record.lots == 10
+
+
+@pytest.mark.parametrize("end", [rejected(3), expired(3), cancelled(3)])
+def test_a_stop_that_ends_without_us_is_replaced_by_a_close_at_once(end: Report) -> None:
+    live = Live()
+    live.enter()
+    live.sent()
+    live.hear(5 * S, end)
+    assert live.sent() == [("cancel", 2), (4, CLOSE, -10)]
+
+
+def test_a_close_that_fails_is_tried_again_after_a_pause() -> None:
+    live = Live()
+    live.enter()
+    live.hear(5 * S, rejected(3))
+    live.sent()
+    live.hear(6 * S, rejected(4))
+    assert live.sent() == []
+    live.wait(6 * S + 500 * MS + 1)
+    assert live.sent() == [(5, CLOSE, -10)]
+
+
+def test_a_rejected_cancellation_leaves_the_order_and_is_asked_again() -> None:
+    live = Live()
+    live.enter()
+    live.hear(5 * S, fill(2, 10, Side.SELL))
+    live.sent()
+    facts = live.hear(6 * S, cancel_rejected(3))
+    assert statuses(facts, 3) == ["cancel_pending"]
+    live.wait(7 * S)
+    assert live.sent() == [("cancel", 3)]
+    live.hear(8 * S, cancel_rejected(3), expired(3))
+    live.wait(20 * S)
+    assert live.sent() == []
+    assert live.stage.statistics()["open_trips"] == 0.0
+
+
+def test_a_late_fill_of_an_entry_that_was_cancelled_is_booked_and_unwound() -> None:
+    live = Live()
+    live.approve(2 * S)
+    live.hear(3 * S, cancelled(1))
+    assert live.stage.statistics()["open_trips"] == 0.0
+    live.sent()
+    facts = live.hear(9 * S, fill(1, 4))
+    (late, _) = only(facts, OrderChanged)
+    assert (late.status, late.filled, late.reason) == ("cancelled", 4, "filled after it was cancelled")
+    assert live.sent() == [(2, CLOSE, -4)]
+    (record,) = only(live.hear(10 * S, fill(2, 4, Side.SELL, price=990)), TradeClosed)
+    assert (record.exit_purpose, record.side, record.lots, record.intent_seq) == ("unwind", Side.BUY, 4, 1)
+    assert record.gross == pytest.approx(-10 * 4 * POINT)
+    assert live.stage.statistics()["late_fills"] == 1.0
+
+
+def test_two_exits_that_both_fill_leave_a_holding_that_is_unwound() -> None:
+    live = Live()
+    live.enter()
+    facts = live.hear(5 * S, fill(2, 10, Side.SELL))
+    live.sent()
+    facts += live.hear(6 * S, fill(3, 10, Side.SELL))  # the cancellation came too late
+    assert live.sent() == [(4, CLOSE, 10)]
+    facts += live.hear(7 * S, fill(4, 10, Side.BUY))
+    assert [(r.exit_purpose, r.side) for r in only(facts, TradeClosed)] == [("take_profit", 1), ("unwind", -1)]
+    assert live.stage.statistics()["open_trips"] == 0.0
+
+
+def test_two_exits_that_fill_at_one_instant_leave_nothing_either() -> None:
+    live = Live()
+    facts = live.enter()
+    live.sent()
+    facts += live.hear(5 * S, fill(2, 10, Side.SELL), fill(3, 10, Side.SELL))
+    assert live.sent() == [(4, CLOSE, 10)]
+    facts += live.hear(6 * S, fill(4, 10, Side.BUY))
+    check_conservation(facts)
+
+
+def test_a_late_fill_while_another_trade_is_under_way_closes_all() -> None:
+    live = Live()
+    facts = live.approve(2 * S) + live.hear(3 * S, cancelled(1)) + live.approve(4 * S, epoch=1)
+    facts += live.hear(5 * S, fill(2, 10))
+    live.sent()
+    facts += live.hear(6 * S, fill(1, 3))
+    assert live.sent() == [("cancel", 3), ("cancel", 4), (5, CLOSE, -13)]
+    facts += live.hear(7 * S, fill(5, 13, Side.SELL, price=990), cancelled(3), cancelled(4))
+    (record,) = only(facts, TradeClosed)
+    assert record.exit_purpose == "unwind"
+    check_conservation(facts)
+
+
+def test_more_than_was_asked_is_held_and_armed() -> None:
+    live = Live()
+    facts = live.approve(2 * S) + live.hear(3 * S, fill(1, 12))
+    assert only(facts, OrderChanged)[1].reason == "2 lots more than asked"
+    assert [lots for _, _, lots in live.sent()] == [10, -12, -12]
+
+
+def test_orders_long_gone_are_forgotten_and_counted() -> None:
+    live = Live()
+    for k in range(REMEMBERED + 1):
+        live.approve(k * S + S)
+        live.hear(k * S + 2 * MS + S, rejected(k + 1))
+    assert live.hear(live.now, fill(1, 5)) == []
+    assert live.stage.statistics()["forgotten_reports"] == 1.0
+    assert only(live.hear(live.now, fill(2, 5)), Fill)
+
+
+def test_entries_wait_while_the_venue_and_we_differ_and_exits_do_not() -> None:
+    live = Live()
+    live.enter()
+    difference = Difference(
+        ts=0, instrument=0, kind=DifferenceKind.FOREIGN_POSITION, ours=0.0, theirs=3.0, is_repaired=False
+    )
+    facts = live.hear(5 * S, difference, reconciled(is_clean=False))
+    assert [type(fact) for fact in facts] == [Difference, Reconciled]
+    live.sent()
+    live.wait(200 * S)
+    assert (4, CLOSE, -10) in live.sent()
+    live.hear(201 * S, fill(4, 10, Side.SELL), cancelled(2), cancelled(3))
+    (refused,) = live.approve(202 * S)
+    assert (refused.status, refused.reason) == (OrderStatus.REJECTED, "not reconciled")
+    live.hear(203 * S, reconciled(is_clean=True))
+    assert statuses(live.approve(204 * S), 6) == ["pending_new"]
+
+
+def test_a_live_session_begins_when_the_venue_agrees() -> None:
+    live = Live(is_live=True)
+    assert [fact.reason for fact in live.approve(2 * S)] == ["not reconciled"]
+    live.hear(3 * S, reconciled(is_clean=True))
+    assert [fact.reason for fact in live.approve(4 * S)] == [""]
+
+
+def test_an_entry_that_is_worked_in_parts_is_taken_back_when_its_trip_ends() -> None:
+    live = Live()
+    live.approve(2 * S)
+    live.hear(3 * S, accepted(1), fill(1, 4))
+    live.sent()
+    live.hear(4 * S, fill(3, 4, Side.SELL))
+    assert live.sent() == [("cancel", 1), ("cancel", 2)]
+
+
+def test_an_exit_at_a_price_that_fills_in_parts_is_let_go_on() -> None:
+    live = Live(ExecutionParams(entry_type="limit", take_profit_type="limit"))
+    live.approve(2 * S)
+    live.hear(3 * S, accepted(1), fill(1, 6, key="a"))
+    live.hear(4 * S, accepted(2), accepted(3), fill(2, 2, Side.SELL))
+    live.sent()
+    live.hear(5 * S, fill(1, 4, key="b"))
+    assert [(kind, lots) for _, kind, lots in live.sent()] == [
+        (OrderType.TAKE_PROFIT_LIMIT, -4),
+        (OrderType.STOP_MARKET, -4),
+    ]
+    live.wait(60 * S)
+    assert live.sent() == []
+
+
+def bracket(params: ExecutionParams, *tapes: Events) -> list[Fact]:
+    """Play an approval behind a gateway that emulates what the venue lacks."""
+    venue = SimulatedVenue([COIN], PROMPT)
+    has = frozenset({OrderType.MARKET, OrderType.LIMIT, OrderType.STOP_MARKET, OrderType.TAKE_PROFIT_MARKET})
+    one = OrderStage(params, [COIN], EmulatingGateway(venue, has), "s1")
+    facts = play(one, [approval()], joined(list(tapes)))
+    assert one.statistics()["live_orders"] == one.statistics()["venue_armed"] == 0.0
+    check_conservation(facts)
+    return facts
+
+
+def test_a_limit_stop_gives_no_more_than_its_offset() -> None:
+    params = ExecutionParams(stop_type="limit", stop_offset_ticks=2)
+    facts = bracket(params, MARKET, LOW, book(12 * S, {995: 50}, {999: 50}), trade(13 * S, 1, 995))
+    stop = next(f.order for f in only(facts, OrderChanged) if f.order.type is OrderType.STOP_LIMIT)
+    assert (stop.trigger, stop.price, stop.side) == (990, 988, Side.SELL)
+    assert [f.price for f in only(facts, Fill)][-2:] == [988, 988]
+    assert closed(facts).exit_purpose == "stop_loss"
+
+
+def test_a_limit_take_profit_rests_at_its_price() -> None:
+    facts = bracket(ExecutionParams(take_profit_type="limit"), MARKET, trade(5 * S, 1, 1020), trade(6 * S, 1, 1021))
+    assert [(f.price, f.liquidity) for f in only(facts, Fill)][-1] == (1020, "maker")
+    assert closed(facts).exit_purpose == "take_profit"
+
+
+def test_a_trailing_stop_stands_beside_the_stop() -> None:
+    rise = joined([trade(5 * S, 1, 1015), book(6 * S, {1008: 50}, {1010: 50}), trade(7 * S, -1, 1009)])
+    facts = bracket(ExecutionParams(trailing_frac=0.005), MARKET, rise, trade(9 * S, 1, 1009))
+    kinds = {f.order.type: f.order for f in only(facts, OrderChanged) if f.order.reduce_only}
+    assert set(kinds) == {OrderType.TAKE_PROFIT_MARKET, OrderType.STOP_MARKET, OrderType.TRAILING_STOP}
+    assert kinds[OrderType.TRAILING_STOP].callback == 5
+    record = closed(facts)
+    assert (record.exit_price, record.exit_purpose) == (1008 * 0.5, "stop_loss")
+
+
+def test_an_ioc_entry_takes_what_is_there_and_no_more() -> None:
+    facts = run([approval(reference=1001)], MARKET, HIGH, params=ExecutionParams(entry_type="ioc"))
+    assert path(facts, Purpose.ENTRY) == ["pending_new", "open", "partially_filled", "cancelled"]
+    assert closed(facts).lots == 6
+    check_conservation(facts)
 
 
 @pytest.fixture(scope="module")
