@@ -14,7 +14,8 @@ import msgspec
 
 from spyhop.clock import NS_PER_S
 from spyhop.errors import VenueRefused
-from spyhop.model.orders import SubmitOrder
+from spyhop.model.accounts import VenueOrder
+from spyhop.model.orders import OrderStatus, SubmitOrder
 from spyhop.venues.dydx.answers import LAG_BLOCKS, Market
 
 NAMESPACE: Final = UUID("0f9da948-a6fb-4c45-9edc-4685c3f3317d")
@@ -45,10 +46,10 @@ def order_uuid(address: str, subaccount: int, number: int, clob_pair: int, flags
 
 
 class Placed(msgspec.Struct):
-    """An order that we tried to place.
+    """An order that we tried to place at `sent` (nanoseconds).
 
-    A short-term one may appear until the block `good_til_block` (0 for others); the transaction of a stateful one is
-    void once a block is younger than `void_from` (nanoseconds), whatever became of it.
+    A short-term one may appear until the block `good_til_block`, 0 for others: their transactions are void some time
+    after they were sent.
     """
 
     uuid: str
@@ -56,7 +57,7 @@ class Placed(msgspec.Struct):
     flags: int
     order: SubmitOrder
     good_til_block: int = 0
-    void_from: int = 0
+    sent: int = 0
     is_taken: bool = False
     """A node said that it passed the checks."""
     is_cancelled: bool = False
@@ -66,7 +67,23 @@ class Placed(msgspec.Struct):
         """Return whether a chain of this height and time (ns) can no longer bring it forth."""
         if self.flags == SHORT_TERM:
             return height >= self.good_til_block + LAG_BLOCKS
-        return block_time > self.void_from
+        return block_time > self.sent + NONCE_NS
+
+    def told(self, status: OrderStatus) -> VenueOrder:
+        """Return it as an order at the venue of which nothing is filled."""
+        order = self.order
+        return VenueOrder(
+            client_order_id=order.client_order_id,
+            venue_order_id=self.uuid,
+            instrument=order.instrument,
+            side=order.side,
+            status=status,
+            lots=order.lots,
+            filled=0,
+            price=order.price,
+            trigger=order.trigger,
+            reduce_only=order.reduce_only,
+        )
 
 
 class Placements:
@@ -77,11 +94,14 @@ class Placements:
         self.markets: dict[int, Market] = dict(markets or {})
         self.placed: dict[str, Placed] = {}
         """By client order id."""
+        self.waiting: dict[str, Placed] = {}
+        """The short-term ones whose last block has not passed yet."""
         self.height, self.heard = 0, 0
         """The newest block that was told of, and when (nanoseconds)."""
         self._before = (0, 0)
         self._names: dict[int, str] = {}
         self._of_uuid: dict[str, str] = {}
+        self._unlisted: list[str] = []
 
     def note_block(self, height: int, heard: int) -> None:
         """Note the height of a block, told at `heard`."""
@@ -91,7 +111,10 @@ class Placements:
     def learn(self, client_order_id: str) -> int:
         """Return the number of a name and remember whose it is; raise VenueRefused when it is another one's."""
         number = number_of(client_order_id)
-        known = self._names.setdefault(number, client_order_id)
+        if number not in self._names:
+            self._names[number] = client_order_id
+            self._unlisted.append(client_order_id)
+        known = self._names[number]
         if known != client_order_id:
             raise VenueRefused("dydx", 0, 0, f"{client_order_id} and {known} come to the same number {number}")
         return number
@@ -101,7 +124,12 @@ class Placements:
         return self._names.get(int(number), "") if str(number).isdigit() else ""
 
     def name_of_uuid(self, uuid: str) -> str:
-        """Return our name of the indexer's id of an order, "" when we cannot tell."""
+        """Return our name of the indexer's id of an order, "" for nobody's."""
+        if uuid and uuid not in self._of_uuid and self.markets:
+            unlisted, self._unlisted = self._unlisted, []
+            for name in unlisted:
+                for market in self.markets.values():
+                    self._of_uuid |= dict.fromkeys(self._uuids(number_of(name), market.clob_pair), name)
         return self._of_uuid.get(uuid, "")
 
     def note(self, uuid: str, client_order_id: str) -> None:
@@ -112,6 +140,8 @@ class Placements:
         """Note an order before it is sent."""
         self.placed[placed.order.client_order_id] = placed
         self.note(placed.uuid, placed.order.client_order_id)
+        if placed.flags == SHORT_TERM:
+            self.waiting[placed.order.client_order_id] = placed
 
     def begin(self, height: int, now: int) -> None:
         """Note where the chain is as we begin: what an earlier life sent is void some time from here."""
@@ -128,14 +158,21 @@ class Placements:
     def withdraw(self, client_order_id: str) -> None:
         """Forget an order that certainly was not taken; its number stays its own."""
         self.placed.pop(client_order_id, None)
+        self.waiting.pop(client_order_id, None)
+
+    def passed(self, height: int) -> list[Placed]:
+        """Return the short-term orders whose last block has passed since this was asked before, oldest first."""
+        over = [placed for placed in self.waiting.values() if placed.is_over(height, 0)]
+        for placed in over:
+            del self.waiting[placed.order.client_order_id]
+        return over
 
     def uuids(self, client_order_id: str, instrument: int) -> list[str]:
         """Return the ids that the indexer may have for a name, the likeliest first; raise KeyError without a market."""
         placed = self.placed.get(client_order_id)
         if placed is not None:
             return [placed.uuid]
-        number, pair = self.learn(client_order_id), self.markets[instrument].clob_pair
-        found = [order_uuid(self.address, self.subaccount, number, pair, flags) for flags in FLAGS]
-        for uuid in found:
-            self.note(uuid, client_order_id)
-        return found
+        return self._uuids(self.learn(client_order_id), self.markets[instrument].clob_pair)
+
+    def _uuids(self, number: int, clob_pair: int) -> list[str]:
+        return [order_uuid(self.address, self.subaccount, number, clob_pair, flags) for flags in FLAGS]

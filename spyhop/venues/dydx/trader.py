@@ -34,7 +34,7 @@ from spyhop.venues.dydx.answers import Market
 from spyhop.venues.dydx.broadcast import Broadcaster
 from spyhop.venues.dydx.numbers import nanoseconds
 from spyhop.venues.dydx.order_words import KINDS, DydxTraderParams, anchor, words, worst
-from spyhop.venues.dydx.placements import NONCE_NS, SHORT_TERM, Placed, Placements, order_uuid
+from spyhop.venues.dydx.placements import SHORT_TERM, Placed, Placements, order_uuid
 from spyhop.venues.dydx.rest import MAX_PAGES, DydxRest
 from spyhop.venues.endpoints import DydxEndpoints
 from spyhop.venues.net.https import HttpClient
@@ -101,7 +101,7 @@ class DydxTrader:
         kind, flags, good_til, params = words(order, market, height, self._params)
         placements = self.placements
         uuid = order_uuid(placements.address, placements.subaccount, number, market.clob_pair, flags)
-        placed = Placed(uuid, number, flags, order, good_til, self._clock.now_ns() + NONCE_NS)
+        placed = Placed(uuid, number, flags, order, good_til, self._clock.now_ns())
         placements.place(placed)
         params |= {"clientOrderId": number, "subaccountId": placements.subaccount, "reduceOnly": order.reduce_only}
         side = "buy" if order.side is Side.BUY else "sell"
@@ -111,7 +111,7 @@ class DydxTrader:
             placements.withdraw(order.client_order_id)
             raise
         placed.is_taken = True
-        return _sent(placed, OrderStatus.SENT)
+        return placed.told(OrderStatus.SENT)
 
     async def cancel(self, order: CancelOrder) -> None:
         """Have a node take a cancellation; a short-term order may still be filled until its last block.
@@ -144,7 +144,7 @@ class DydxTrader:
         placed = self.placements.placed.get(client_order_id)
         if placed is None or not placed.is_taken or placed.flags != SHORT_TERM:
             return None
-        return _sent(placed, OrderStatus.CANCELLED if placed.is_cancelled else OrderStatus.EXPIRED)
+        return placed.told(OrderStatus.CANCELLED if placed.is_cancelled else OrderStatus.EXPIRED)
 
     async def open_orders(self) -> list[VenueOrder]:
         """Return what may still be filled, of our instruments; that is also what only a validator calls cancelled."""
@@ -167,9 +167,9 @@ class DydxTrader:
                 break
             before = page[-1].created_at_height
         wanted = [fill for fill in reversed(found.values()) if nanoseconds(fill.created_at) >= since]
-        names = [await self._name_of(fill.order_id or "") for fill in wanted]
+        name_of = self.placements.name_of_uuid
         with self._reading("fills"):
-            told = [answers.fill_of(fill, market, name) for fill, name in zip(wanted, names, strict=True)]
+            told = [answers.fill_of(fill, market, name_of(fill.order_id or "")) for fill in wanted]
         return sorted(told, key=lambda fill: fill.ts_venue)
 
     async def positions(self) -> list[VenuePosition]:
@@ -303,8 +303,6 @@ class DydxTrader:
     def _told(self, told: wire.Order, market: Market, height: int) -> VenueOrder:
         placements = self.placements
         name = placements.name(told.client_id)
-        if name:
-            placements.note(told.id, name)
         placed = placements.placed.get(name)
         with self._reading("orders"):
             is_cancelled = placed is not None and placed.is_cancelled
@@ -320,17 +318,6 @@ class DydxTrader:
             if refusal.status != _NOT_FOUND:
                 raise
             return None
-
-    async def _name_of(self, uuid: str) -> str:
-        """Return our name of an order, "" for a foreign one or none."""
-        name = self.placements.name_of_uuid(uuid)
-        if name or not uuid:
-            return name
-        told = await self._found(uuid)
-        name = self.placements.name(told.client_id) if told is not None else ""
-        if name:
-            self.placements.note(uuid, name)
-        return name
 
     async def _market(self, instrument: int) -> Market:
         await self.connect()
@@ -354,23 +341,6 @@ class DydxTrader:
             yield
         except (*wire.UNREADABLE, ArithmeticError) as reason:
             raise self._rest.unreadable(f"/{what}", str(reason)) from None
-
-
-def _sent(placed: Placed, status: OrderStatus) -> VenueOrder:
-    """Return what we asked for as an order of which nothing is filled."""
-    order = placed.order
-    return VenueOrder(
-        client_order_id=order.client_order_id,
-        venue_order_id=placed.uuid,
-        instrument=order.instrument,
-        side=order.side,
-        status=status,
-        lots=order.lots,
-        filled=0,
-        price=order.price,
-        trigger=order.trigger,
-        reduce_only=order.reduce_only,
-    )
 
 
 def dydx_trader(
