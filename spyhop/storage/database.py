@@ -30,7 +30,6 @@ _MESSAGE: msgspec.json.Decoder[Recorded] = msgspec.json.Decoder(Recorded)
 _CHANGED = msgspec.json.Decoder(OrderChanged)
 _FILL = msgspec.json.Decoder(Fill)
 _HEAD = msgspec.json.Decoder(Session)
-_MAX_KEYS = 500  # in one query; SQLite's oldest limit of variables is 999
 _ALIVE = [status.value for status, following in NEXT.items() if following]
 _MIGRATING = 0x5B79_686F  # of PostgreSQL's advisory locks
 
@@ -50,6 +49,8 @@ class Ledger:
     def __init__(self, url: str) -> None:
         self._database = Database(url)
         self._insert, self._where, self._engine = self._database.insert, self._database.name, self._database.engine
+        self._keep = self._insert(ENTRIES).on_conflict_do_nothing().returning(ENTRIES.c.stage, ENTRIES.c.seq)
+        self._stand = _standing(self._insert(ORDERS))
         try:
             with self._transaction(write=True) as connection:
                 self._migrate(connection)
@@ -99,34 +100,24 @@ class Ledger:
             return 0
         rows = {key: _entry_row(session, offered[key]) for key in sorted(offered)}
         with self._transaction(write=True) as connection:
-            known = _known(connection, session, list(rows))
-            new = [key for key in rows if key not in known]
-            if new:
-                connection.execute(sa.insert(ENTRIES), [rows[key] for key in new])
-                self._project(connection, session, [offered[key] for key in new])
+            new = connection.execute(self._keep, list(rows.values())).all()
+            self._project(connection, session, [offered[stage, seq] for stage, seq in sorted(new)])
         return len(new)
 
     def _project(self, connection: sa.Connection, session: str, entries: Sequence[Entry]) -> None:
         batches: dict[sa.Table, list[dict[str, Any]]] = {}
+        orders: dict[str, dict[str, Any]] = {}
         for entry in entries:
             found = projection(session, entry)
             if found is not None:
                 batches.setdefault(found[0], []).append(found[1])
+            if isinstance(entry.message, OrderChanged):
+                # entries come by number, so the newest step of an order stays
+                orders[entry.message.client_order_id] = order_row(session, entry, entry.message)
         for table, rows in batches.items():
             connection.execute(self._insert(table).on_conflict_do_nothing(), rows)
-        for entry in entries:
-            if isinstance(entry.message, OrderChanged):
-                self._stand(connection, order_row(session, entry, entry.message))
-
-    def _stand(self, connection: sa.Connection, row: dict[str, Any]) -> None:
-        insert = self._insert(ORDERS).values(row)
-        connection.execute(
-            insert.on_conflict_do_update(
-                index_elements=["session", "client_order_id"],
-                set_={name: insert.excluded[name] for name in row if name not in ("session", "client_order_id")},
-                where=ORDERS.c.seq < insert.excluded.seq,
-            )
-        )
+        if orders:
+            connection.execute(self._stand, list(orders.values()))
 
     def observe(self, session: str, ts: int, statistics: dict[str, float]) -> None:
         """Keep what was measured at `ts` by name; the first value kept for a name and time stays."""
@@ -264,22 +255,17 @@ def _entry_row(session: str, entry: Entry) -> dict[str, Any]:
     }
 
 
+def _standing(insert: Any) -> Any:
+    key = ("session", "client_order_id")
+    return insert.on_conflict_do_update(
+        index_elements=list(key),
+        set_={column.name: insert.excluded[column.name] for column in ORDERS.columns if column.name not in key},
+        where=ORDERS.c.seq < insert.excluded.seq,
+    )
+
+
 def _same_entry(table: sa.Table) -> sa.ColumnElement[bool]:
     return sa.and_(ENTRIES.c.session == table.c.session, ENTRIES.c.stage == table.c.stage, ENTRIES.c.seq == table.c.seq)
-
-
-def _known(connection: sa.Connection, session: str, keys: list[tuple[str, int]]) -> set[tuple[str, int]]:
-    found: set[tuple[str, int]] = set()
-    for stage in STAGE_RANK:
-        numbers = [seq for of, seq in keys if of == stage]
-        for start in range(0, len(numbers), _MAX_KEYS):
-            query = sa.select(ENTRIES.c.seq).where(
-                ENTRIES.c.session == session,
-                ENTRIES.c.stage == stage,
-                ENTRIES.c.seq.in_(numbers[start : start + _MAX_KEYS]),
-            )
-            found.update((stage, seq) for seq in connection.scalars(query))
-    return found
 
 
 def migrations(connection: sa.Connection) -> Config:

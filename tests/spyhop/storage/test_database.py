@@ -266,6 +266,31 @@ def test_the_typed_tables_hold_the_same_facts(ledger: Ledger, url: str) -> None:
     assert rows(url, "select count(*) from order_events") == [(2,)]
 
 
+def test_two_writers_of_one_session_keep_one_of_each(url: str) -> None:
+    ledgers = [Ledger(url), Ledger(url)]
+    many = [Entry(n, "order", n, fill(n, f"f{n}")) for n in range(120)]
+
+    def write(writer: int) -> int:
+        # one goes up while the other goes down, in parcels that overlap
+        starts = range(0, 120, 10)
+        order = starts if writer == 0 else reversed(starts)
+        return sum(ledgers[writer].append(S, many[start : start + 15]) for start in order)
+
+    with ThreadPoolExecutor(2) as threads:
+        new = list(threads.map(write, (0, 1)))
+    assert sum(new) == 120
+    assert ledgers[0].entries(S) == many
+    assert rows(url, "select count(*) from fills") == [(120,)]
+    for ledger in ledgers:
+        ledger.close()
+
+
+def test_the_newest_step_of_an_order_stands_however_many_come_at_once(ledger: Ledger, url: str) -> None:
+    steps = [step(n, name, OrderStatus.OPEN, n) for n, name in enumerate("abab")]
+    ledger.append(S, [steps[3], steps[0], steps[2], steps[1]])
+    assert rows(url, "select client_order_id, seq, filled from orders order by seq") == [("a", 2, 2), ("b", 3, 3)]
+
+
 def test_an_older_event_of_an_order_does_not_move_it_back(ledger: Ledger, url: str) -> None:
     ledger.append(S, [STORY[7]])
     ledger.append(S, [STORY[5]])
