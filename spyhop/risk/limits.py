@@ -43,7 +43,7 @@ class LimitParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     min_trade_interval_s: _NotNegative = 60.0
     max_trades_per_day: _Count = 50
     max_orders_per_minute: _Count = 600
-    max_losses_in_row: _Count = 20
+    max_losses_in_row: _Count = 100
     loss_cooldown_s: _NotNegative = 1_800.0
     """After so long without a loss a losing streak is forgotten."""
     max_hold_s: _Above0 = UNLIMITED

@@ -117,6 +117,21 @@ class RiskStage:
         """
         self._state.lease_begins, self._state.lease_ends = begins, ends
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether an operator paused entries."""
+        return self._standing.state.is_paused
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether an operator wished to end."""
+        return self._standing.state.is_draining
+
+    @property
+    def is_killed(self) -> bool:
+        """Whether an operator killed the session."""
+        return self._standing.state.is_killed
+
     def take_notices(self) -> list[Notice]:
         """Return what happened to risk states since it was last asked, oldest first."""
         return self._standing.take_notices()
@@ -219,8 +234,8 @@ class RiskStage:
             num_open_here=num_here,
             num_trades_24h=len(state.approvals),
             since_approval_ns=None if last is None else intent.ts - last,
-            is_killed=standing.state.is_killed or standing.state.is_draining,
-            is_paused=standing.state.is_paused,
+            is_killed=self.is_killed or self.is_draining,
+            is_paused=self.is_paused,
             limits=self._params.limits,
             sizing=self._params.sizing,
             state=self.state_of(number),

@@ -67,7 +67,7 @@ class StateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Below the day's highest equity, as a fraction of it."""
     halt_drawdown_frac: _Bound = 0.08
     escape_drawdown_frac: _Bound = 0.10
-    suspect_losses_in_row: _Bound = 20.0
+    suspect_losses_in_row: _Bound = 100.0
     halt_losses_in_row: _Bound = NEVER
     suspect_rejects: _Bound = 5.0
     """Orders that venues rejected within `reject_window_s`."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from spyhop.model.decisions import Intent
-from spyhop.model.orders import OrderChanged, OrderStatus, OrderType, Purpose, SubmitOrder
+from spyhop.model.orders import OrderChanged, OrderStatus, OrderType, Purpose, SubmitOrder, TradeClosed
 from spyhop.model.tape import Side
 from spyhop.model.verdicts import Approved
 from spyhop.risk.exposure import Exposure
@@ -73,3 +73,42 @@ def test_an_ordered_one_does_not_lapse(exposure: Exposure) -> None:
     exposure.on_fact(changed(OrderStatus.PENDING_NEW))
     exposure.expire(10**18)
     assert 7 in exposure.held
+
+
+def closed(intent_seq: int) -> TradeClosed:
+    numbers = dict.fromkeys(
+        ("ts", "instrument", "decision_seq", "ts_entry", "ts_exit", "lots", "probability", "confidence")
+        + ("entry_price", "exit_price", "take_profit_price", "stop_loss_price", "notional", "margin", "leverage")
+        + ("gross", "fees", "funding", "slippage", "net", "max_profit_frac", "max_drawdown_frac"),
+        0,
+    )
+    return TradeClosed(
+        trade_id="t", side=Side.BUY, strategy="s", exit_purpose="stop_loss", intent_seq=intent_seq, **numbers
+    )
+
+
+def test_a_round_trip_frees_its_adds_and_no_more(exposure: Exposure, make_intent: MakeIntent) -> None:
+    exposure.on_fact(changed(OrderStatus.PENDING_NEW))
+    for seq, instrument in ((8, 0), (9, 1)):
+        exposure.reserve(approved(make_intent(seq=seq, instrument=instrument)), 500.0)
+        exposure.held[seq].is_ordered = True
+    exposure.reserve(approved(make_intent(seq=10)), 500.0)  # approved, and no order yet
+    exposure.on_fact(closed(7))
+    assert sorted(exposure.held) == [9, 10]
+
+
+def test_notional_is_told_by_side_and_by_place(exposure: Exposure, make_intent: MakeIntent) -> None:
+    exposure.reserve(approved(make_intent(seq=8, instrument=1, side=Side.SELL)), 400.0)
+    assert exposure.signed_notionals() == {0: 1_000.0, 1: -400.0}
+    assert exposure.notional_in([0, 1]) == 1_400.0
+    assert exposure.notional_in([1]) == 400.0
+    assert (exposure.num_instruments(1), exposure.num_instruments(2)) == (2, 3)
+    assert (exposure.first_risk(0), exposure.first_risk(5)) == (2.0, 0.0)
+
+
+def test_an_entry_approved_elsewhere_is_foreign_once(exposure: Exposure) -> None:
+    assert not exposure.is_foreign(changed(OrderStatus.PENDING_NEW))
+    exposure.held.clear()
+    assert exposure.is_foreign(changed(OrderStatus.PENDING_NEW))
+    assert not exposure.is_foreign(changed(OrderStatus.CANCELLED, 2))
+    assert not exposure.is_foreign(changed(OrderStatus.PENDING_NEW, purpose=Purpose.STOP_LOSS))

@@ -121,9 +121,9 @@ def breaches(case: Case) -> dict[str, tuple[Case, Case, Breach]]:
             Breach("max_order_rate", 601.0, 600.0),
         ),
         "max_losses_in_row": (
-            changed(case, losses_in_row=20),
-            changed(case, losses_in_row=21),
-            Breach("max_losses_in_row", 21.0, 20.0),
+            changed(case, losses_in_row=100),
+            changed(case, losses_in_row=101),
+            Breach("max_losses_in_row", 101.0, 100.0),
         ),
         "max_hold": (
             limited(held_for(case, 60), max_hold_s=60.0),

@@ -6,14 +6,28 @@ import math
 from collections.abc import Callable
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from spyhop.ledger.positions import Position
 from spyhop.model.decisions import Intent
 from spyhop.model.instruments import Instrument, MarginTier
 from spyhop.model.tape import Side, Venue
-from spyhop.risk.sizing import SizingParams, cost_frac, leverage_at, size, stop_of
+from spyhop.risk.sizing import (
+    Conditions,
+    SizingParams,
+    add_budget,
+    cost_frac,
+    leverage_at,
+    profit_r,
+    regime_factor,
+    size,
+    sized_from,
+    stop_of,
+    volatility_factor,
+)
 
 MakeInstrument = Callable[..., Instrument]
 MakeIntent = Callable[..., Intent]
@@ -223,3 +237,138 @@ def test_more_volatility_never_gives_more(
     params = SizingParams(position_size_usdt=1e12, atr_multiple=2.0)
     calm, wild = (size(make_intent(atr=a), make_instrument(), 1e5, INF, params) for a in (atr, atr * times))
     assert wild.lots <= calm.lots
+
+
+def test_size_comes_from_equity_or_from_the_start_as_it_is_set() -> None:
+    fixed, capped = SizingParams(is_compounding=False), SizingParams(max_compounding=2.0)
+    assert [sized_from(equity, 10_000.0, SizingParams()) for equity in (-1.0, 5_000.0, 90_000.0)] == [0.0, 5e3, 9e4]
+    assert [sized_from(equity, 10_000.0, fixed) for equity in (-1.0, 5_000.0, 90_000.0)] == [0.0, 5e3, 1e4]
+    assert sized_from(90_000.0, 10_000.0, capped) == 20_000.0
+
+
+REGIMES = SizingParams(position_size_usdt=1e12, bull_leverage=1.5, bear_leverage=0.5)
+
+
+def test_a_regime_needs_agreement() -> None:
+    assert [regime_factor(aligned, REGIMES) for aligned in (-1.0, -0.5, -0.4, 0.0, 0.4, 0.5, 1.0)] == [
+        0.5,
+        0.5,
+        1.0,
+        1.0,
+        1.0,
+        1.5,
+        1.5,
+    ]
+
+
+def test_a_bull_market_gives_half_as_much_again_and_a_bear_half(
+    make_instrument: MakeInstrument, make_intent: MakeIntent
+) -> None:
+    instrument = make_instrument(lot_size=Decimal("0.0000001"))
+    bull, calm, bear = (
+        size(make_intent(), instrument, 10_000.0, INF, REGIMES, Conditions(aligned=aligned)).risk
+        for aligned in (1.0, 0.0, -1.0)
+    )
+    assert (bull, calm, bear) == (pytest.approx(150.0), pytest.approx(100.0), pytest.approx(50.0))
+
+
+def test_a_bull_market_passes_no_cap(make_instrument: MakeInstrument, make_intent: MakeIntent) -> None:
+    bull = Conditions(aligned=1.0, max_risk=120.0)
+    assert size(make_intent(), make_instrument(), 10_000.0, INF, REGIMES, bull).risk <= 120.0
+    capped = SizingParams(bull_leverage=1.5)
+    rich = Conditions(aligned=1.0)
+    assert size(make_intent(), make_instrument(), 1e6, INF, capped, rich).margin == pytest.approx(100.0)
+
+
+def test_a_cap_hides_no_reduction(make_instrument: MakeInstrument, make_intent: MakeIntent) -> None:
+    # the margin of one trade binds: 100 lots
+    for reduced in (Conditions(state_frac=0.5), Conditions(aligned=-1.0), Conditions(sigma_1m=2e-3)):
+        params = SizingParams(bear_leverage=0.5, target_sigma_1m=1e-3)
+        assert size(make_intent(), make_instrument(), 1e6, INF, params, reduced).lots == 50
+
+
+def test_volatility_reduces_above_its_target() -> None:
+    params = SizingParams(target_sigma_1m=1e-3)
+    assert [volatility_factor(sigma, params) for sigma in (0.0, 5e-4, 1e-3, 2e-3)] == [1.0, 1.0, 1.0, 0.5]
+    assert volatility_factor(1.0, SizingParams()) == 1.0
+
+
+def test_a_size_stays_within_the_depth(make_instrument: MakeInstrument, make_intent: MakeIntent) -> None:
+    sized = size(make_intent(), make_instrument(), 1e6, INF, SizingParams(), Conditions(max_notional=1_234.0))
+    assert sized.lots == 12
+
+
+CONDITIONS = {
+    "sigma_1m": st.floats(0.0, 0.1),
+    "aligned": st.floats(-1.0, 1.0),
+    "state_frac": st.sampled_from([0.0, 0.3, 1.0]),
+    "max_risk": st.floats(0.0, 1e5),
+    "max_notional": st.floats(0.0, 1e8),
+}
+
+
+@given(
+    conditions=st.builds(Conditions, **CONDITIONS),
+    equity=st.floats(100.0, 1e7),
+    room=st.floats(0.0, 1e6),
+    bull=st.floats(1.0, 3.0),
+    times=st.floats(1.0, 50.0),
+)
+@same_fixture
+def test_no_condition_passes_a_cap_and_more_volatility_never_gives_more(
+    make_instrument: MakeInstrument,
+    make_intent: MakeIntent,
+    conditions: Conditions,
+    equity: float,
+    room: float,
+    bull: float,
+    times: float,
+) -> None:
+    params = SizingParams(
+        max_leverage=20.0, position_size_usdt=5_000.0, bull_leverage=bull, bear_leverage=0.5, target_sigma_1m=1e-3
+    )
+    sized = size(make_intent(), make_instrument(), equity, room, params, conditions)
+    slack = 1 + 1e-9
+    assert sized.risk <= conditions.max_risk * slack
+    assert sized.risk <= 0.01 * equity * bull * slack
+    assert sized.margin <= min(5_000.0, room) * slack
+    assert sized.leverage <= 20.0 * slack
+    assert sized.notional <= conditions.max_notional * slack
+    wild = msgspec.structs.replace(conditions, sigma_1m=conditions.sigma_1m * times)
+    if conditions.sigma_1m > 0.0:
+        assert size(make_intent(), make_instrument(), equity, room, params, wild).lots <= sized.lots
+
+
+def test_profit_is_told_in_what_was_risked(make_instrument: MakeInstrument) -> None:
+    held = Position(lots=100, average=1_000_000.0, flow=-100_000_000)
+    assert profit_r(held, 1_002_000, make_instrument(), 10.0) == pytest.approx(2.0)
+    assert profit_r(Position(), 1_002_000, make_instrument(), 10.0) == 0.0
+    assert profit_r(held, 1_002_000, make_instrument(), 0.0) == 0.0
+
+
+@given(
+    side=st.sampled_from([Side.BUY, Side.SELL]),
+    gained=st.integers(-3_000, 9_000),
+    distance=st.integers(1, 3_000),
+    lots=st.integers(1, 500),
+)
+@same_fixture
+def test_an_add_and_what_is_held_lose_no_more_at_the_common_stop_than_the_first_risked(
+    make_instrument: MakeInstrument,
+    make_intent: MakeIntent,
+    side: Side,
+    gained: int,
+    distance: int,
+    lots: int,
+) -> None:
+    instrument, first = make_instrument(), 50.0
+    held = Position(lots=side * lots, average=1_000_000.0, flow=-side * lots * 1_000_000)
+    reference = 1_000_000 + side * gained
+    intent = make_intent(side=side, reference=reference, stop=reference - side * distance)
+    budget = add_budget(intent, held, instrument, first, FREE)
+    sized = size(intent, instrument, 1e6, INF, FREE, Conditions(max_risk=budget))
+    loss_of_held = -side * (intent.stop - 1_000_000) * 0.1 * lots * 0.001 + 0.0008 * lots * 100.0
+    if sized.lots:
+        assert sized.risk + max(0.0, loss_of_held) <= first * (1 + 1e-6)
+    if loss_of_held >= first:
+        assert sized.lots == 0

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spyhop.clock import NS_PER_DAY, NS_PER_S
+from spyhop.clock import NS_PER_DAY, NS_PER_MINUTE, NS_PER_S
 from spyhop.errors import InvalidSetting, SnapshotMismatch, StateError
 from spyhop.model.control import Control
 from spyhop.model.decisions import Intent
 from spyhop.model.instruments import Instrument
+from spyhop.model.observations import Observation
 from spyhop.model.orders import (
     Fact,
     Fill,
@@ -29,13 +30,15 @@ from spyhop.model.orders import (
     TradeClosed,
 )
 from spyhop.model.tape import Side
-from spyhop.model.verdicts import Approved, Refused, Verdict
+from spyhop.model.verdicts import Approved, Refused, RiskState, RiskStateChanged, Verdict
 from spyhop.risk.limits import LIMITS, LimitParams
 from spyhop.risk.sizing import SizingParams
 from spyhop.risk.stage import RiskParams, RiskStage
+from spyhop.risk.tails import Method, TailParams
 
 MakeInstrument = Callable[..., Instrument]
 MakeIntent = Callable[..., Intent]
+MakeObservation = Callable[..., Observation]
 same_fixture = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
 CODES = {limit.code for limit in LIMITS} | {"has_equity"}
 FLOORS = {limit.code for limit in LIMITS if limit.is_floor} | {"has_equity"}
@@ -335,15 +338,149 @@ def test_no_approval_is_over_a_limit_and_every_refusal_names_one(
         tell(stage, facts_of(verdict, 0)[:3])
 
 
-def test_a_restore_at_any_cut_equals_no_interruption(make_instrument: MakeInstrument, make_intent: MakeIntent) -> None:
+def code_of(verdict: Verdict) -> str:
+    return verdict.code if isinstance(verdict, Refused) else ""
+
+
+def test_a_suspicious_market_gets_half(
+    stage: RiskStage, make_intent: MakeIntent, make_observation: MakeObservation
+) -> None:
+    stage.on_observation(make_observation(age_ns=3 * NS_PER_S))
+    suspected, trusted = stage.on_intent(make_intent()), stage.on_intent(make_intent(seq=1, instrument=1))
+    assert isinstance(suspected, Approved)
+    assert isinstance(trusted, Approved)
+    assert (suspected.lots, trusted.lots) == (50, 100)
+
+
+def test_a_halt_is_of_its_market(stage: RiskStage, make_intent: MakeIntent, make_observation: MakeObservation) -> None:
+    stage.on_observation(make_observation(age_ns=6 * NS_PER_S))
+    refused = stage.on_intent(make_intent())
+    assert isinstance(refused, Refused)
+    assert (refused.code, refused.measured, refused.limit) == ("state_permits", 2.0, 1.0)
+    assert isinstance(stage.on_intent(make_intent(seq=1, instrument=1)), Approved)
+    assert stage.statistics()["risk_state"] == 2.0
+
+
+def test_a_kill_wants_everything_flat(stage: RiskStage, make_intent: MakeIntent) -> None:
+    stage.on_control(Control.KILL, make_intent().ts)
+    (changed,) = stage.take_notices()
+    assert isinstance(changed, RiskStateChanged)
+    assert (changed.state, changed.instrument) == (RiskState.ESCAPE, -1)
+    assert (stage.is_killed, stage.is_draining, stage.is_paused) == (True, False, False)
+
+
+def test_an_observation_of_a_strange_instrument_is_an_error(
+    stage: RiskStage, make_observation: MakeObservation
+) -> None:
+    with pytest.raises(StateError, match="instrument 9"):
+        stage.on_observation(make_observation(instrument=9))
+
+
+def test_nothing_is_approved_outside_a_lease_nor_outlives_it(stage: RiskStage, make_intent: MakeIntent) -> None:
+    start = make_intent().ts
+    stage.hold_lease(start + NS_PER_S, start + 100 * NS_PER_S)
+    early = stage.on_intent(make_intent())
+    assert isinstance(early, Refused)
+    assert (early.code, early.measured) == ("lease_begun", 1.0)
+    last = stage.on_intent(make_intent(seq=1, ts=start + 99 * NS_PER_S))
+    assert isinstance(last, Approved)
+    assert last.expires == start + 100 * NS_PER_S
+    late = stage.on_intent(make_intent(seq=2, ts=start + 103 * NS_PER_S))
+    assert isinstance(late, Refused)
+    assert (late.code, late.measured) == ("lease_held", 3.0)
+
+
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [
+        (LimitParams(max_symbol_notional_frac=1.5), "max_symbol_exposure"),
+        (LimitParams(max_venue_notional_frac=1.5), "max_venue_exposure"),
+        (LimitParams(max_open_positions=1), "max_open_positions"),
+        (LimitParams(max_instrument_notional_frac=1.5), ""),
+    ],
+)
+def test_exposure_is_counted_by_place(
+    make_instrument: MakeInstrument, make_intent: MakeIntent, limits: LimitParams, code: str
+) -> None:
+    instruments = [make_instrument(base="BTC"), make_instrument(id=1, base="BTC", symbol="BTCUSDC")]
+    stage = RiskStage(RiskParams(limits=limits), instruments, 10_000.0)
+    assert isinstance(stage.on_intent(make_intent()), Approved)
+    assert code_of(stage.on_intent(make_intent(seq=1, instrument=1))) == code
+
+
+def test_a_losing_streak_stops_until_it_is_forgotten(make_instrument: MakeInstrument, make_intent: MakeIntent) -> None:
+    params = RiskParams(limits=LimitParams(max_losses_in_row=2, loss_cooldown_s=1_800.0))
+    stage = RiskStage(params, [make_instrument()], 10_000.0)
+    start, codes = make_intent().ts, []
+    for n in range(5):
+        verdict = stage.on_intent(make_intent(seq=n, ts=start + n * 100 * NS_PER_S))
+        codes.append(code_of(verdict))
+        if isinstance(verdict, Approved):
+            tell(stage, facts_of(verdict, 999_000))
+    assert codes == ["", "", "", "max_losses_in_row", "max_losses_in_row"]
+    forgotten = start + 201 * NS_PER_S + 1_800 * NS_PER_S
+    assert code_of(stage.on_intent(make_intent(seq=6, ts=forgotten - 1))) == "max_losses_in_row"
+    assert code_of(stage.on_intent(make_intent(seq=7, ts=forgotten))) == ""
+
+
+def test_the_tail_of_the_book_is_a_limit_once_it_is_known(
+    make_instrument: MakeInstrument, make_intent: MakeIntent, make_observation: MakeObservation
+) -> None:
+    # moves of 1 % a minute up and down, 10,000 of notional held for a minute: 100 at risk, and 0.05 % to leave
+    tails = TailParams(method=Method.HISTORICAL, min_returns=10, horizon_s=60.0, probability=0.1)
+    params = RiskParams(limits=LimitParams(max_var_frac=0.0104), tails=tails)
+    stage = RiskStage(params, [make_instrument()], 10_000.0)
+    assert code_of(stage.on_intent(make_intent())) == ""
+    start = make_intent().ts
+    for minute in range(1, 40):
+        mid = 100_000.0 if minute % 2 else 99_000.0
+        stage.on_observation(make_observation(ts=start + minute * NS_PER_MINUTE, mid=mid))
+    refused = stage.on_intent(make_intent(seq=1, ts=start + 40 * NS_PER_MINUTE))
+    assert isinstance(refused, Refused)
+    assert refused.code == "max_var"
+    assert refused.measured == pytest.approx(105.0, rel=0.01)
+
+
+def test_a_position_is_added_to_once_it_has_gained_what_it_risked(
+    make_instrument: MakeInstrument, make_intent: MakeIntent
+) -> None:
+    stage = RiskStage(RiskParams(sizing=SizingParams(max_adds=1)), [make_instrument()], 10_000.0)
+    first = stage.on_intent(make_intent())
+    assert isinstance(first, Approved)
+    tell(stage, facts_of(first, 0, fee=0.0)[:3])
+    later = first.ts + 100 * NS_PER_S
+    against = make_intent(seq=1, ts=later, side=Side.SELL, reference=1_002_000, stop=1_003_000)
+    assert code_of(stage.on_intent(against)) == "adds_one_way"
+    early = make_intent(seq=2, ts=later, reference=1_001_000, stop=1_000_000)
+    assert code_of(stage.on_intent(early)) == "adds_to_profit"
+    # 1 R is 18 of risk on 10,000 of notional, 0.18 % of the price
+    add = stage.on_intent(make_intent(seq=3, ts=later, reference=1_001_900, stop=1_001_000))
+    assert isinstance(add, Approved)
+    assert add.risk <= first.risk
+    tell(stage, facts_of(add, 0)[:1])
+    another = make_intent(seq=4, ts=later + 100 * NS_PER_S, reference=1_009_000, stop=1_008_000)
+    assert code_of(stage.on_intent(another)) == "one_position"
+
+
+def test_a_restore_at_any_cut_equals_no_interruption(
+    make_instrument: MakeInstrument, make_intent: MakeIntent, make_observation: MakeObservation
+) -> None:
     instruments = [make_instrument(), make_instrument(id=1)]
     whole, cut = (RiskStage(RiskParams(), instruments, 10_000.0) for _ in range(2))
     verdicts = []
+    rng = np.random.default_rng(5)
     for n, intent in enumerate(drawn(3, make_intent, make_intent().ts)):
         snapshot = cut.snapshot()
         cut = RiskStage(RiskParams(), instruments, 77.0, epoch=9)
         cut.restore(snapshot)
         assert cut.snapshot() == snapshot
+        observed = make_observation(
+            ts=intent.ts,
+            instrument=intent.instrument,
+            age_ns=int(rng.integers(0, 4 * NS_PER_S)),
+            mid=intent.reference / 10,
+        )
+        assert cut.on_observation(observed) == whole.on_observation(observed)
         verdict = whole.on_intent(intent)
         assert cut.on_intent(intent) == verdict
         verdicts.append(verdict)
@@ -355,6 +492,14 @@ def test_a_restore_at_any_cut_equals_no_interruption(make_instrument: MakeInstru
         assert cut.statistics() == whole.statistics()
     kinds = {type(verdict) for verdict in verdicts}
     assert kinds == {Approved, Refused}
+
+
+def test_every_market_tells_its_state(make_instrument: MakeInstrument, make_observation: MakeObservation) -> None:
+    stage = RiskStage(RiskParams(), [make_instrument(), make_instrument(id=1, symbol="ETHUSDT")], 10_000.0)
+    stage.on_observation(make_observation(instrument=1, clock_skew_ns=NS_PER_S))
+    told = stage.statistics()
+    assert told["risk_state:binance-usdm:BTCUSDT"] == 0.0
+    assert told["risk_state:binance-usdm:ETHUSDT"] == told["risk_state"] == 1.0
 
 
 @pytest.mark.parametrize("snapshot", [b"", b"\xc1", msgspec.msgpack.encode(("risk 0", 1))])
