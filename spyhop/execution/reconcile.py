@@ -34,13 +34,13 @@ _AT_VENUE = frozenset({_S.OPEN, _S.PARTIALLY_FILLED, _S.CANCEL_PENDING, _S.FILLE
 
 class Theirs(msgspec.Struct, kw_only=True):
     """What the venue says: every open order, what it answered about single orders of ours (None: it never had that
-    one), fills since we last agreed, and positions.
+    one), fills since we last agreed, and positions, None where they are not to be judged.
     """
 
     open: Sequence[VenueOrder] = ()
     asked: dict[str, VenueOrder | None] = {}
     fills: Sequence[VenueFill] = ()
-    positions: Sequence[VenuePosition] = ()
+    positions: Sequence[VenuePosition] | None = ()
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,7 +131,7 @@ def compare(
         if key in listed or key in theirs.asked:
             findings += _order(own, listed.get(key) or theirs.asked[key], told.get(key, 0), ts)
     findings += _strangers(ours, theirs.open, busy)
-    return findings + _positions(held, theirs.positions)
+    return findings + ([] if theirs.positions is None else _positions(held, theirs.positions))
 
 
 def _missing_fills(ours: Account, theirs: Theirs, ts: int) -> list[Finding]:
@@ -178,6 +178,8 @@ def _order(own: OwnOrder, theirs: VenueOrder | None, told: int, ts: int) -> list
     is_short = theirs.filled > filled
     is_over = filled == own.submit.lots  # its last fill ends it
     mends = () if is_short or is_over else tuple(follows(own, theirs, ts))
+    if told:  # a fill says already that the venue has it
+        mends = tuple(mend for mend in mends if not isinstance(mend, OrderAccepted))
     if not mends and not is_short:
         return []
     left = 0 if theirs.status in ENDED else own.submit.lots - theirs.filled

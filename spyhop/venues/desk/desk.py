@@ -19,7 +19,7 @@ from spyhop.execution.account import Account
 from spyhop.model.instruments import Instrument
 from spyhop.model.orders import Command, Report
 from spyhop.ports import Trader
-from spyhop.venues.desk.ports import AccountStream, Connected, Lost, Told
+from spyhop.venues.desk.ports import AccountStream, Connected, Learning, Lost, Told
 from spyhop.venues.desk.reconciling import ReconcileParams, Reconciler
 from spyhop.venues.desk.requests import RequestParams, Requests
 from spyhop.venues.desk.switch import DeadMan, SwitchParams
@@ -62,6 +62,9 @@ class Desk:
         self.params = params or DeskParams()
         self._stream, self._clock, self._reference = stream, clock, reference
         self._teller = Teller(folder, instruments, clock)
+        if isinstance(trader, Learning):
+            for key in self._teller.account.orders:
+                trader.learn(key)
         self._left_over = list(self._teller.account.alive.values())
         self._requests = Requests(trader, self._teller, clock, self.params.requests, self._spawn)
         self._requests.on_certain = self._on_certain

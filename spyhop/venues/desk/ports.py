@@ -1,8 +1,8 @@
-"""What a desk hears of its account's private stream."""
+"""What a desk needs besides a Trader: its account's private stream, and a memory for names."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -40,4 +40,13 @@ class AccountStream(Protocol):
 
     async def next(self) -> Heard:
         """Wait for what comes next; repeats are permitted, and so is any order between orders."""
+        ...
+
+
+@runtime_checkable
+class Learning(Protocol):
+    """What a Trader has besides where the venue knows our orders by other names than ours."""
+
+    def learn(self, client_order_id: str) -> None:
+        """Take a name of an earlier life as ours; raise VenueRefused when its number is another one's."""
         ...

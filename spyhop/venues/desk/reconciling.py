@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from spyhop.clock import NS_PER_S, Clock
+from spyhop.errors import OutcomeUnknown
 from spyhop.execution import reconcile
 from spyhop.execution.reconcile import Finding, Theirs
 from spyhop.model.accounts import VenueFill
@@ -33,6 +34,9 @@ class ReconcileParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     look_again_s: Seconds = 0.5
     unclean_s: Seconds = 5.0
     """Before the next comparison when the last one was not clean or could not be made."""
+    has_positions: bool = True
+    """Whether what the venue says is held came about by our fills alone; false at a spot market, where an account has
+    coins of its own and fees are taken out of what was bought."""
 
 
 class Reconciler:
@@ -104,10 +108,13 @@ class Reconciler:
             ]
             asked = {}
             for own in gone:
-                asked[own.key] = theirs = await self._within(self._trader.order(own.key, own.submit.instrument))
+                try:
+                    asked[own.key] = theirs = await self._within(self._trader.order(own.key, own.submit.instrument))
+                except OutcomeUnknown:
+                    continue  # it may still appear: not to be judged yet
                 if theirs is not None:
                     self._teller.know(theirs)
-            positions = await self._within(self._trader.positions())
+            positions = await self._within(self._trader.positions()) if self._params.has_positions else None
             before, fills = fills, await self._fills()
             if _names(before) == _names(fills) and known == len(account.fills):
                 break

@@ -294,23 +294,24 @@ class Requests:
 
     async def _follow(self, own: OwnOrder, refusal: str) -> None:
         """See that a cancellation comes to an end: the order's, or a refusal."""
+        pause = Pause(self._params)
         if not refusal:
             await self._clock.sleep(self._params.confirm_s)
-        if not own.is_alive or self._teller.is_ending(own.key) or own.key in self._asked:
-            return
-        self._asked.add(own.key)
-        try:
-            theirs = await self._asked_for(own)
-        finally:
-            self._asked.discard(own.key)
-        if theirs is None or not own.is_alive or self._teller.is_ending(own.key):
-            return
-        if theirs.filled >= own.submit.lots:
-            return  # its fills are being fetched
-        if refusal:
-            self._refuse(own, refusal)
-        else:
-            self._again(own)
+        while own.is_alive and not self._teller.is_ending(own.key) and own.key not in self._asked:
+            self._asked.add(own.key)
+            try:
+                theirs = await self._asked_for(own)
+            finally:
+                self._asked.discard(own.key)
+            if theirs is None or not own.is_alive or theirs.filled >= own.submit.lots:
+                return  # it has ended, or its fills are being fetched
+            if refusal:
+                self._refuse(own, refusal)
+                return
+            if theirs.status is not OrderStatus.CANCEL_PENDING and not self._teller.is_ending(own.key):
+                self._again(own)
+                return
+            await self._clock.sleep(pause.after())
 
     def take_back(self, own: OwnOrder) -> None:
         """Cancel an order that stands at the venue though we hold it ended."""
