@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from spyhop.detectors.stage import DetectionStage
 from spyhop.detectors.state import DetectionParams
@@ -136,6 +139,24 @@ def test_a_row_prices_the_notional_through_the_book() -> None:
     assert booked(LEVELS, fill_notional=1e9)["fill_sell"] == pytest.approx(0.1)  # nobody gives less than a tick
 
 
+bids = st.dictionaries(st.integers(599_000, 599_999), st.integers(1, 300), min_size=1, max_size=30)
+asks = st.dictionaries(st.integers(600_001, 601_000), st.integers(1, 300), min_size=1, max_size=30)
+
+
+@settings(max_examples=40, deadline=None)
+@given(bids, asks, st.floats(10.0, 200_000.0))
+def test_the_price_of_a_notional_is_that_of_a_walk_by_hand(
+    bids: dict[int, int], asks: dict[int, int], notional: float
+) -> None:
+    levels = [(1, price, qty) for price, qty in bids.items()] + [(-1, price, qty) for price, qty in asks.items()]
+    row = booked(levels, fill_notional=notional)
+    lots = math.ceil(notional / (0.5 * (max(bids) + min(asks)) * 0.1 * 0.001) - 1e-9)
+    for name, side in (("fill_buy", sorted(asks.items())), ("fill_sell", sorted(bids.items(), reverse=True))):
+        each = [price for price, qty in side for _ in range(qty)][:lots]
+        beyond = (sum(each) / len(each) - side[0][0]) * lots / len(each)
+        assert row[name] == pytest.approx(0.1 * (side[0][0] + beyond), rel=1e-9)
+
+
 def test_contracts_of_inverse_instruments_are_priced_by_their_face() -> None:
     # 10,000 dollars are 100 contracts of 100, whatever the price
     row = booked([(1, 599_999, 50), (1, 599_899, 1_000), (-1, 600_001, 60), (-1, 600_011, 1_000)], INVERSE)
@@ -171,6 +192,10 @@ def test_a_recording_folds_without_a_gap_and_wakes_the_detectors(name: str) -> N
         assert counters[counter] == 0, counter
     assert len(rows) > 170
     assert rows["health"][2:].max() == 0
+    tick = instruments[0].tick
+    assert np.all(rows["fill_buy"][2:] >= rows["ask"][2:] * tick)
+    assert np.all(rows["fill_sell"][2:] <= rows["bid"][2:] * tick)
+    assert np.all(rows["fill_buy"][2:] < 1.01 * rows["fill_sell"][2:])
     for part in ("detections", "evidence", "timeframes"):
         for field in rows[part].dtype.names:
             assert np.all(np.isfinite(rows[part][field])), field

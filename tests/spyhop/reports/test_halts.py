@@ -77,6 +77,7 @@ def test_a_difference_is_put_down_to_the_part_that_made_it(seen: Observation, bl
 
 def test_what_made_a_difference_smaller_is_not_to_blame() -> None:
     assert blamed(EffectiveDiff(total=0.01, deviation=-0.03, slippage=0.04, age=0.0)) is Blame.SLIPPAGE
+    assert blamed(EffectiveDiff(total=0.01, deviation=-0.05, slippage=0.04, age=0.02)) is Blame.SLIPPAGE
     assert blamed(EffectiveDiff(total=-0.01, deviation=-0.03, slippage=0.02, age=0.0)) is Blame.DEVIATION
     assert blamed(EffectiveDiff(total=-0.03, deviation=-0.01, slippage=0.0, age=-0.02)) is Blame.AGE
 

@@ -170,6 +170,12 @@ def test_the_filtered_tail_follows_the_times_and_the_historical_does_not() -> No
     assert 0.0015 < later.var < 0.0035
 
 
+def test_a_profit_is_set_against_the_deviation_that_was_known_before_it() -> None:
+    # with all weight on the last square the deviations are the sizes before: -6 came after 2, and after 3 comes s = 3
+    found = filtered(np.array([1.0, 2.0, -6.0, 3.0]), 0.01, VarianceParams(alpha=1.0, beta=0.0))
+    assert found.es == pytest.approx(6.0 / 2.0 * 3.0)
+
+
 def test_a_move_after_standing_prices_does_not_explode() -> None:
     x = np.zeros(1_440)
     x[10], x[-1] = 0.001, -0.001
