@@ -13,11 +13,10 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated, Protocol
 
 import msgspec
-import numpy as np
 
 from spyhop.clock import NS_PER_MS
 from spyhop.errors import StateError
-from spyhop.execution import orders, trips
+from spyhop.execution import orders, sightings, trips
 from spyhop.execution.blotter import Blotter, BlotterState, Past, cause_of
 from spyhop.execution.brackets import BracketParams, exits
 from spyhop.execution.orders import Order
@@ -38,7 +37,7 @@ from spyhop.model.orders import (
     Report,
     SubmitOrder,
 )
-from spyhop.model.tape import Events, Kind, Status
+from spyhop.model.tape import Events
 from spyhop.model.verdicts import Approved, RiskState, RiskStateChanged
 from spyhop.ports import Gateway
 
@@ -116,7 +115,7 @@ class OrderStage:
         trip = Trip(approved, order.client_order_id, [order.client_order_id])
         s.trips[order.instrument] = trip
         if order.type is OrderType.LIMIT:
-            trip.entry_due = now + self._ms(self.params.entry_wait_ms)
+            trip.entry_due = now + int(self.params.entry_wait_ms * NS_PER_MS)
         self._send(order)
         return self._blotter.taken()
 
@@ -136,7 +135,7 @@ class OrderStage:
 
     def advance(self, events: Events, until: int) -> list[Fact]:
         """Let event time go on to `until` (exclusive) over the tape `events`, all of them before it."""
-        ends = _ends(events)
+        ends = sightings.session_ends(events)
         at = 0
         while True:
             wake = min((due for trip in self._state.trips.values() for due in trip.dues()), default=_NEVER)
@@ -193,25 +192,21 @@ class OrderStage:
 
     def _on_report(self, report: Report) -> None:
         trip = self._state.trips.get(report.instrument)
+        if isinstance(report, Fill):
+            self._on_fill(report, trip)
+        elif isinstance(report, orders.StepReport):
+            self._on_step(report, trip)
+        else:
+            self._blotter.tell(report)
         match report:
-            case FundingPaid():
-                self._blotter.tell(report)
-                if trip is not None:
-                    trip.funding += report.amount
-            case Liquidated():
-                self._blotter.tell(report)
-                if trip is not None:
-                    trip.liquidate(self._instruments[report.instrument], report)
+            case FundingPaid() if trip is not None:
+                trip.funding += report.amount
+            case Liquidated() if trip is not None:
+                trip.liquidate(self._instruments[report.instrument], report)
             case Difference():
-                self._blotter.tell(report)
                 self._blotter.count(f"differences_{report.kind}")
             case Reconciled():
-                self._blotter.tell(report)
                 self._state.clean[report.instrument] = report.is_clean
-            case Fill():
-                self._on_fill(report, trip)
-            case _:
-                self._on_step(report, trip)
 
     def _on_step(self, report: orders.StepReport, trip: Trip | None) -> None:
         step = self._blotter.on_step(report)
@@ -222,7 +217,7 @@ class OrderStage:
         if isinstance(report, CancelRejected) and before.status is OrderStatus.CANCEL_PENDING:
             # either its end is on the way, or it has to be asked for again
             trip.refused.append(submit.client_order_id)
-            trip.recancel_at = trip.recancel_at or self._now + self._ms(self.params.retry_ms)
+            trip.recancel_at = trip.recancel_at or self._now + int(self.params.retry_ms * NS_PER_MS)
         was_asked = before.status is OrderStatus.CANCEL_PENDING
         if not after.is_alive and submit.purpose is not Purpose.ENTRY and trip.held > 0 and not was_asked:
             # an exit ended and left something open: from now on the trip wants to be flat
@@ -263,8 +258,8 @@ class OrderStage:
                 self._close(trip, Purpose.STOP_LOSS)
             elif not trip.purpose or any(order.is_leaving for order in alive):
                 self._arm(trip)
-            elif not trip.check_at and not any(order.is_closing for order in alive):
-                trip.check_at = self._now + self._ms(self.params.retry_ms)
+            elif not trip.check_at and trip.uncovered(alive) > 0:
+                trip.check_at = self._now + int(self.params.retry_ms * NS_PER_MS)
             return
         if trip.entry.lots > 0:
             self._cancel(alive)
@@ -284,9 +279,6 @@ class OrderStage:
         self._blotter.tell(record)
 
     # what we send
-
-    def _ms(self, duration_ms: float) -> int:
-        return int(duration_ms * NS_PER_MS)
 
     def _send(self, order: SubmitOrder) -> None:
         self._blotter.change(Order(order))
@@ -325,21 +317,21 @@ class OrderStage:
     def _close(self, trip: Trip, purpose: Purpose) -> None:
         """Want the trip flat: cancel what waits, send what is held to the book unless that is under way."""
         trip.purpose = trip.purpose or purpose
-        trip.check_at, trip.is_bare = 0, False
+        # what a market entry on its way still brings must go, too, and at once
+        trip.check_at, trip.is_bare = 0, trip.held == 0
         alive = self._blotter.alive(trip.orders)
         self._cancel(alive)
-        if trip.held == 0 or any(order.is_closing for order in alive):
+        lots = trip.uncovered(alive)
+        if lots <= 0:
             return
         trip.num_attempts += 1
         if trip.num_attempts > self.params.max_close_attempts:
-            raise StateError(
-                f"{trip.held} lots of {trip.entry_id} are still open after {trip.num_attempts - 1} attempts"
-            )
+            raise StateError(f"{lots} lots of {trip.entry_id} are still open after {trip.num_attempts - 1} attempts")
         if trip.approved.intent.instrument in self._state.ended:
             purpose, trip.is_final = Purpose.SESSION_END, True
         elif trip.purpose != trips.LIQUIDATION:
             purpose = Purpose(trip.purpose)
-        self._exit(trip, OrderType.MARKET, purpose, trip.held, ExitPrices())
+        self._exit(trip, OrderType.MARKET, purpose, lots, ExitPrices())
 
     # what time tells
 
@@ -376,10 +368,8 @@ class OrderStage:
 
     def _see(self, events: Events) -> None:
         for number, trip in self._state.trips.items():
-            if trip.held > 0 and len(events):
-                traded = events["price"][(events["kind"] == Kind.TRADE) & (events["instrument"] == number)]
-                if len(traded):
-                    trip.see(int(traded.min()), int(traded.max()))
+            if trip.held > 0 and (between := sightings.traded_between(events, number)):
+                trip.see(*between)
 
     # state
 
@@ -406,8 +396,3 @@ class OrderStage:
 
 
 _SNAPSHOT = msgspec.msgpack.Decoder(tuple[OrderState, BlotterState, bytes])
-
-
-def _ends(events: Events) -> list[tuple[int, int]]:
-    at = np.flatnonzero((events["kind"] == Kind.STATUS) & (events["aux"] == Status.SESSION_END))
-    return [(int(events["ts_recv"][i]), int(events["instrument"][i])) for i in at]

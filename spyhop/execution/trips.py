@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 import msgspec
 
 from spyhop import identity
+from spyhop.execution.orders import Order
 from spyhop.ledger.positions import Position, filled
 from spyhop.model.instruments import Instrument
 from spyhop.model.orders import Fill, Liquidated, OrderType, Purpose, SubmitOrder, TimeInForce, TradeClosed
@@ -84,6 +86,11 @@ class Trip(msgspec.Struct):
     def held(self) -> int:
         """Return the lots that are open."""
         return abs(self.position.lots)
+
+    def uncovered(self, alive: Iterable[Order]) -> int:
+        """Return the lots that are open and that no order of `alive` closes at the book; below zero for too many."""
+        away = self.position.side.opposite
+        return self.held - sum(order.left for order in alive if order.is_closing and order.submit.side is away)
 
     def dues(self) -> list[int]:
         """Return the times at which to look again."""

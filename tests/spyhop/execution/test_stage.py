@@ -108,9 +108,15 @@ def approval(ts: int = 2 * S, lots: int = 10, side: Side = Side.BUY, **keywords)
 
 
 def stage(
-    params: ExecutionParams | None = None, venue: VenueParams = PROMPT, instruments: tuple[Instrument, ...] = (COIN,)
+    params: ExecutionParams | None = None,
+    venue: VenueParams = PROMPT,
+    instruments: tuple[Instrument, ...] = (COIN,),
+    has: frozenset[OrderType] | None = None,
 ) -> OrderStage:
-    return OrderStage(params or ExecutionParams(), instruments, SimulatedVenue(instruments, venue), "s1")
+    """Return a stage before a simulated venue, behind a gateway that emulates what is not in `has` unless None."""
+    gateway = SimulatedVenue(instruments, venue)
+    emulating = gateway if has is None else EmulatingGateway(gateway, has)
+    return OrderStage(params or ExecutionParams(), instruments, emulating, "s1")
 
 
 def play(one: OrderStage, approvals: list[Approved], events: Events, until: int = FOREVER) -> list[Fact]:
@@ -776,9 +782,8 @@ def test_an_exit_at_a_price_that_fills_in_parts_is_let_go_on() -> None:
 
 def bracket(params: ExecutionParams, *tapes: Events) -> list[Fact]:
     """Play an approval behind a gateway that emulates what the venue lacks."""
-    venue = SimulatedVenue([COIN], PROMPT)
     has = frozenset({OrderType.MARKET, OrderType.LIMIT, OrderType.STOP_MARKET, OrderType.TAKE_PROFIT_MARKET})
-    one = OrderStage(params, [COIN], EmulatingGateway(venue, has), "s1")
+    one = stage(params, has=has)
     facts = play(one, [approval()], joined(list(tapes)))
     assert one.statistics()["live_orders"] == one.statistics()["venue_armed"] == 0.0
     check_conservation(facts)
@@ -837,25 +842,39 @@ def long_tape() -> tuple[Events, Instrument, list[Approved]]:
     return tape, instrument, approvals
 
 
-@pytest.mark.parametrize("entry_type", ["market", "limit"])
-def test_a_whole_session_conserves_money_and_ends_flat(long_tape, entry_type: str) -> None:
+PLAIN = frozenset({OrderType.MARKET, OrderType.LIMIT})
+RICH = ExecutionParams(
+    entry_type="limit", stop_type="limit", stop_offset_ticks=20, take_profit_type="limit", trailing_frac=0.0008
+)
+WAYS = [
+    pytest.param(ExecutionParams(entry_type="market"), None, id="market"),
+    pytest.param(ExecutionParams(entry_type="limit"), None, id="limit"),
+    pytest.param(ExecutionParams(entry_type="ioc"), PLAIN, id="ioc, exits of ours"),
+    pytest.param(RICH, PLAIN, id="limit exits and a trailing stop of ours"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("params", "has"), WAYS)
+def test_a_whole_session_conserves_money_and_ends_flat(long_tape, params: ExecutionParams, has) -> None:
     tape, instrument, approvals = long_tape
-    one = stage(ExecutionParams(entry_type=entry_type), VenueParams(), (instrument,))
+    one = stage(params, VenueParams(), (instrument,), has)
     facts = play(one, approvals, tape)
-    assert len(only(facts, TradeClosed)) > 8
+    assert len(only(facts, TradeClosed)) > 6
     assert only(facts, FundingPaid)
     check_conservation(facts, instrument)
     assert one.statistics()["open_trips"] == one.statistics()["live_orders"] == 0.0
-    assert one.statistics()["venue_live_orders"] == 0.0
+    assert one.statistics()["venue_live_orders"] == one.statistics().get("venue_armed", 0.0) == 0.0
+    assert (one.statistics().get("venue_fired", 0.0) > 0) == (has is not None)
 
 
-@pytest.mark.parametrize("entry_type", ["market", "limit"])
-def test_cuts_and_restarts_anywhere_give_the_same_facts(long_tape, entry_type: str) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize(("params", "has"), WAYS)
+def test_cuts_and_restarts_anywhere_give_the_same_facts(long_tape, params: ExecutionParams, has) -> None:
     tape, instrument, approvals = long_tape
-    params = ExecutionParams(entry_type=entry_type)
-    whole = stage(params, VenueParams(), (instrument,))
+    whole = stage(params, VenueParams(), (instrument,), has)
     expected = play(whole, approvals, tape)
-    one = stage(params, VenueParams(), (instrument,))
+    one = stage(params, VenueParams(), (instrument,), has)
     rng = np.random.default_rng(4)
     stops = sorted(
         [(a.ts, 1, a) for a in approvals] + [(int(ts), 0, None) for ts in rng.integers(0, 720 * S, 150)],
@@ -870,7 +889,7 @@ def test_cuts_and_restarts_anywhere_give_the_same_facts(long_tape, entry_type: s
         if approved is not None:
             facts += one.on_approved(approved)
         if k % 7 == 0:
-            fresh = stage(params, VenueParams(), (instrument,))
+            fresh = stage(params, VenueParams(), (instrument,), has)
             fresh.restore(one.snapshot())
             assert fresh.snapshot() == one.snapshot()
             one = fresh
