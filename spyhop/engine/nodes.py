@@ -24,15 +24,25 @@ from spyhop.engine.streams import END_OF_TIME, ArrayStreams, MessageStream
 from spyhop.model import rows as rows_model
 from spyhop.model.decisions import Decision, Intent
 from spyhop.model.entries import Entry, Recorded
+from spyhop.model.observations import Comparison, Observation
 from spyhop.model.orders import Command, Fact, Report
 from spyhop.model.rows import ROW, RowFlag, Rows
 from spyhop.model.tape import Events
-from spyhop.model.verdicts import Approved, EpochBegan, Verdict
+from spyhop.model.verdicts import Approved, EpochBegan, RiskStateChanged, Verdict
 from spyhop.ports import Stage
 
+Wish = Intent | Observation
+"""What goes from the decision to the supervisor, in order of event time; at one instant what was seen first."""
+
+Notice = RiskStateChanged | Comparison
+"""What the supervisor says of itself."""
+
+Ticket = Approved | RiskStateChanged
+"""What goes from the supervisor to the order stage."""
+
 _FACTS = msgspec.msgpack.Decoder(list[Fact])
-_INTENTS = msgspec.msgpack.Decoder(list[Intent])
-_APPROVED = msgspec.msgpack.Decoder(list[Approved])
+_INTENTS = msgspec.msgpack.Decoder(list[Wish])
+_APPROVED = msgspec.msgpack.Decoder(list[Ticket])
 _REPORTS = msgspec.msgpack.Decoder(list[Report])
 
 
@@ -48,6 +58,8 @@ class DecisionOutputLike(Protocol):
     def decision(self) -> Decision | None: ...
     @property
     def intent(self) -> Intent | None: ...
+    @property
+    def observation(self) -> Observation | None: ...
 
 
 class Deciding(Stage, Protocol):
@@ -61,6 +73,8 @@ class Judging(Stage, Protocol):
     """What a RiskNode asks of its stage."""
 
     def on_intent(self, intent: Intent) -> Verdict: ...
+    def on_observation(self, observed: Observation) -> list[Notice]: ...
+    def take_notices(self) -> list[Notice]: ...
     def on_fact(self, fact: Fact) -> None: ...
     def begin_epoch(self, epoch: int) -> None: ...
 
@@ -71,6 +85,7 @@ class Ordering(Stage, Protocol):
     @property
     def is_idle(self) -> bool: ...
     def on_approved(self, approved: Approved) -> list[Fact]: ...
+    def on_risk_state(self, changed: RiskStateChanged) -> list[Fact]: ...
     def advance(self, events: Events, until: int) -> list[Fact]: ...
 
 
@@ -79,7 +94,7 @@ class DecisionOutput(msgspec.Struct, frozen=True):
 
     rows: Rows
     probabilities: np.ndarray[Any, Any]
-    intents: list[Intent]
+    intents: list[Wish]
     entries: list[Entry]
     watermark: int
 
@@ -99,7 +114,7 @@ class DecisionNode:
         self._waiting.extend(self.rows.take_before(self.rows.watermark))
         done: list[np.void] = []
         probabilities: list[np.ndarray[Any, Any]] = []
-        intents: list[Intent] = []
+        intents: list[Wish] = []
         entries: list[Entry] = []
         while self._waiting:
             row = self._waiting[0]
@@ -116,6 +131,8 @@ class DecisionNode:
             probabilities.append(output.probabilities)
             if output.decision is not None:
                 entries.append(self._entry(output.decision))
+            if output.observation is not None:
+                intents.append(output.observation)
             if output.intent is not None:
                 entries.append(self._entry(output.intent))
                 intents.append(output.intent)
@@ -164,17 +181,17 @@ class DecisionNode:
 class RiskOutput(msgspec.Struct, frozen=True):
     """What one step of the risk node yields. The entries are committed before `approved` leaves."""
 
-    approved: list[Approved]
+    approved: list[Ticket]
     entries: list[Entry]
     watermark: int
 
 
 class RiskNode:
-    """Intents and facts in; verdicts out. The only maker of `Approved`."""
+    """Intents, observations and facts in; verdicts and changes of the risk state out. The only maker of `Approved`."""
 
     def __init__(self, stage: Judging) -> None:
         self._stage = stage
-        self.intents: MessageStream[Intent] = MessageStream("intents")
+        self.intents: MessageStream[Wish] = MessageStream("intents")
         self.facts: MessageStream[Fact] = MessageStream("facts")
         self.seq = 0
         self._epochs: list[EpochBegan] = []
@@ -184,23 +201,30 @@ class RiskNode:
         self._epochs = sorted([*self._epochs, *epochs], key=lambda began: began.at_seq)
 
     def step(self) -> RiskOutput:
-        """Judge every intent for which all earlier facts are known."""
-        approved: list[Approved] = []
+        """Judge every intent and every observation for which all earlier facts are known."""
+        approved: list[Ticket] = []
         entries: list[Entry] = []
         while (head := self.intents.peek()) is not None and self.facts.watermark >= head.ts:
             for fact in self.facts.take_before(head.ts):
                 self._stage.on_fact(fact)
             self._open_epochs(head.ts, entries)
-            verdict = self._stage.on_intent(self.intents.pop())
-            entries.append(self._entry(verdict))
-            if isinstance(verdict, Approved):
-                approved.append(verdict)
+            wish = self.intents.pop()
+            said = self._judged(wish)
+            entries += [self._entry(message) for message in said]
+            approved += [message for message in said if isinstance(message, Approved | RiskStateChanged)]
         head = self.intents.peek()
         watermark = head.ts if head is not None else self.intents.watermark
         if watermark == END_OF_TIME:
             for fact in self.facts.take_before(self.facts.watermark):
                 self._stage.on_fact(fact)
         return RiskOutput(approved, entries, watermark)
+
+    def _judged(self, wish: Wish) -> list[Verdict | Notice]:
+        notices = self._stage.on_observation(wish) if isinstance(wish, Observation) else []
+        verdicts = [self._stage.on_intent(wish)] if isinstance(wish, Intent) else []
+        notices = [*notices, *self._stage.take_notices()]
+        # what facts did to a state is said now: nobody may be told of a moment that is over
+        return [*(msgspec.structs.replace(notice, ts=wish.ts) for notice in notices), *verdicts]
 
     def _open_epochs(self, ts: int, entries: list[Entry]) -> None:
         while self._epochs and self._epochs[0].at_seq <= self.seq:
@@ -256,7 +280,7 @@ class OrderNode:
     ) -> None:
         self._stage, self._mailbox = stage, mailbox or Mailbox()
         self.tape = ArrayStreams.of_events(feeds)
-        self.approved: MessageStream[Approved] = MessageStream("approved")
+        self.approved: MessageStream[Ticket] = MessageStream("approved")
         self.reports: dict[str, MessageStream[Report]] = {name: MessageStream(f"reports:{name}") for name in accounts}
         self.watermark = 0
         self._held: list[Fact] = []
@@ -272,11 +296,14 @@ class OrderNode:
         reports = [stream.take_before(limit) for stream in self.reports.values()]
         self._mailbox.put(heapq.merge(*reports, key=_time))
         events = self.tape.take_before(limit)
-        for approved in self.approved.take_before(limit):
-            cut = int(np.searchsorted(events["ts_recv"], approved.ts, side="left"))
-            facts += self._stage.advance(events[:cut], approved.ts)
+        for ticket in self.approved.take_before(limit):
+            cut = int(np.searchsorted(events["ts_recv"], ticket.ts, side="left"))
+            facts += self._stage.advance(events[:cut], ticket.ts)
             events = events[cut:]
-            facts += self._stage.on_approved(approved)
+            if isinstance(ticket, Approved):
+                facts += self._stage.on_approved(ticket)
+            else:
+                facts += self._stage.on_risk_state(ticket)
         facts += self._stage.advance(events, limit)
         # in order of time, so that it does not show where the inputs were cut
         facts.sort(key=_time)

@@ -17,15 +17,14 @@ import numpy.typing as npt
 
 from spyhop.engine.edges import Inlet, Outbox, Parcel, Position, Receipt
 from spyhop.engine.feed_node import FeedNode, FeedOutput
-from spyhop.engine.nodes import DecisionNode, OrderNode, RiskNode
+from spyhop.engine.nodes import DecisionNode, OrderNode, RiskNode, Ticket, Wish
 from spyhop.engine.streams import END_OF_TIME
 from spyhop.errors import StateError
-from spyhop.model.decisions import STRATEGIES, Intent
+from spyhop.model.decisions import STRATEGIES
 from spyhop.model.entries import Entry
 from spyhop.model.orders import Fact, Report
 from spyhop.model.rows import ROW, RowFlag, Rows
 from spyhop.model.tape import EVENT, Events
-from spyhop.model.verdicts import Approved
 
 T = TypeVar("T")
 
@@ -76,8 +75,8 @@ class Recoverable(Protocol):
 _encode = msgspec.msgpack.encode
 _MESSAGES = msgspec.msgpack.Decoder(Messages)
 _FACTS = msgspec.msgpack.Decoder(list[Fact])
-_INTENTS = msgspec.msgpack.Decoder(list[Intent])
-_APPROVED = msgspec.msgpack.Decoder(list[Approved])
+_INTENTS = msgspec.msgpack.Decoder(list[Wish])
+_APPROVED = msgspec.msgpack.Decoder(list[Ticket])
 _REPORTS = msgspec.msgpack.Decoder(list[Report])
 RECORDS_DECODER = msgspec.msgpack.Decoder(Records)
 

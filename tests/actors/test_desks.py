@@ -17,7 +17,7 @@ from spyhop.engine.streams import END_OF_TIME
 from spyhop.engine.vessels import Messages, OrderVessel, Vessel
 from spyhop.model.orders import CancelOrder, Command, Fact, OrderAccepted, Report
 from spyhop.model.tape import Events
-from spyhop.model.verdicts import Approved
+from spyhop.model.verdicts import Approved, RiskStateChanged
 from tests.actors.test_carrier import Far, living, until, wired
 
 
@@ -30,6 +30,9 @@ class Stage:
         self.is_idle = False
 
     def on_approved(self, approved: Approved) -> list[Fact]:
+        return []
+
+    def on_risk_state(self, changed: RiskStateChanged) -> list[Fact]:
         return []
 
     def advance(self, events: Events, until: int) -> list[Fact]:

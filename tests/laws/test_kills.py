@@ -18,7 +18,7 @@ from spyhop.clock import NS_PER_S
 from spyhop.engine.edges import Receipt
 from spyhop.engine.feed_node import FeedNode
 from spyhop.engine.feeds import ArrayFeed
-from spyhop.engine.nodes import DecisionNode, OrderNode, RiskNode
+from spyhop.engine.nodes import DecisionNode, Notice, OrderNode, RiskNode, Ticket
 from spyhop.engine.pipeline import Pipeline
 from spyhop.engine.vessels import (
     RECORDS_DECODER,
@@ -32,10 +32,11 @@ from spyhop.engine.vessels import (
 from spyhop.model import tape
 from spyhop.model.decisions import Decision, Intent, Trigger
 from spyhop.model.entries import Entry
+from spyhop.model.observations import Observation
 from spyhop.model.orders import Fact, Fill, Liquidity
 from spyhop.model.rows import ROW, RowFlag, Rows
 from spyhop.model.tape import Events, Kind, Side, Status
-from spyhop.model.verdicts import Approved, Refused, Verdict
+from spyhop.model.verdicts import Approved, Refused, RiskState, RiskStateChanged, Verdict
 
 FEEDS = ("a", "b")
 
@@ -90,12 +91,14 @@ class ToyOutput(msgspec.Struct):
     probabilities: Any
     decision: Decision | None = None
     intent: Intent | None = None
+    observation: Observation | None = None
 
 
 class ToyDecision(Toy):
     def on_row(self, row: np.void) -> ToyOutput:
         digest, output = self.state.mix(int(row["mid"])), ToyOutput(np.full(23, 1 / 23))
         if row["flags"] & RowFlag.ANALYSIS:
+            output.observation = observed(int(row["ts"]), int(row["instrument"]), float(digest))
             shared = {"seq": self.state.count, "ts": int(row["ts"]), "instrument": int(row["instrument"])}
             output.decision = Decision(
                 **shared,
@@ -128,7 +131,20 @@ class ToyDecision(Toy):
         self.state.mix(fact.price)
 
 
+def observed(ts: int, instrument: int, mid: float) -> Observation:
+    nothing = dict.fromkeys(Observation.__struct_fields__[5:13], 0.0)
+    return Observation(ts=ts, instrument=instrument, mid=mid, last=mid, ts_venue=0, **{**nothing, "age_ns": 0}, atr=0.0)
+
+
 class ToyRisk(Toy):
+    def on_observation(self, observed: Observation) -> list[Notice]:
+        digest = self.state.mix(int(observed.mid))
+        state = RiskState.HALT if digest % 2 else RiskState.CAN_TRADE
+        return [RiskStateChanged(ts=0, state=state, before=state, reasons=(str(digest),))] if digest % 3 else []
+
+    def take_notices(self) -> list[Notice]:
+        return []
+
     def on_intent(self, intent: Intent) -> Verdict:
         digest = self.state.mix(intent.reference)
         if digest % 4 == 0:
@@ -163,6 +179,10 @@ class ToyOrder(Toy):
     @property
     def is_idle(self) -> bool:
         return not self.open
+
+    def on_risk_state(self, changed: RiskStateChanged) -> list[Fact]:
+        self.state.mix(int(changed.reasons[0]))
+        return []
 
     def on_approved(self, approved: Approved) -> list[Fact]:
         self.open.append((approved.intent.instrument, approved.lots))
@@ -340,7 +360,7 @@ ACTIONS = ("produce", "carry", "carry", "carry", "lose the answer", "checkpoint"
 
 def test_the_reference_does_something() -> None:
     kinds = {type(entry.message).__name__ for entry in EXPECTED}
-    assert {"Decision", "Intent", "Approved", "Refused", "Fill"} <= kinds
+    assert {"Decision", "Intent", "RiskStateChanged", "Approved", "Refused", "Fill"} <= kinds
 
 
 @settings(max_examples=150, deadline=None)
@@ -415,7 +435,7 @@ def test_no_approval_leaves_before_its_verdict_is_kept() -> None:
             cluster.produce(name)
             offered = cluster.vessels["risk"].next_parcel("approved")
             payload = msgspec.msgpack.decode(offered.data, type=Messages).payload if offered else b""
-            for approved in msgspec.msgpack.decode(payload, type=list[Approved]) if payload else []:
+            for approved in msgspec.msgpack.decode(payload, type=list[Ticket]) if payload else []:
                 kept = [entry.message for entry in cluster.kept.entries.values()]
                 assert approved in kept
                 num_approved += 1

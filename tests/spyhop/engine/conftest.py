@@ -11,13 +11,14 @@ import pytest
 
 from spyhop.clock import NS_PER_S
 from spyhop.engine.feed_node import FeedNode
-from spyhop.engine.nodes import DecisionNode, OrderNode, RiskNode
+from spyhop.engine.nodes import DecisionNode, Notice, OrderNode, RiskNode
 from spyhop.model import tape
 from spyhop.model.decisions import STRATEGIES, Decision, Intent, Trigger
+from spyhop.model.observations import Observation
 from spyhop.model.orders import Fact, FundingPaid
 from spyhop.model.rows import ROW, RowFlag, Rows
 from spyhop.model.tape import Events, Kind, Side, Status
-from spyhop.model.verdicts import Approved, Refused, Verdict
+from spyhop.model.verdicts import Approved, Refused, RiskState, RiskStateChanged, Verdict
 from spyhop.ports import Feed
 
 
@@ -71,6 +72,7 @@ class Output(msgspec.Struct):
     probabilities: Any
     decision: Decision | None = None
     intent: Intent | None = None
+    observation: Observation | None = None
 
 
 class Judging(Told):
@@ -88,6 +90,15 @@ class Judging(Told):
     def begin_epoch(self, epoch: int) -> None:
         self.told.append(("epoch", epoch))
 
+    def on_observation(self, observed: Observation) -> list[Notice]:
+        """Halt at what is an odd number of nanoseconds."""
+        self.told.append(("observed", observed.ts))
+        state = RiskState.HALT if observed.ts % 2 else RiskState.CAN_TRADE
+        return [RiskStateChanged(ts=observed.ts - 1, state=state, before=state, reasons=())]
+
+    def take_notices(self) -> list[Notice]:
+        return []
+
 
 class Ordering(Told):
     """Says a fact `delay` ns after each event and approval, in order of time, at once or only when it is due."""
@@ -97,6 +108,10 @@ class Ordering(Told):
         self._delay = delay
 
     is_idle = True
+
+    def on_risk_state(self, changed: RiskStateChanged) -> list[Fact]:
+        self.told.append((changed.state.value, changed.ts))
+        return []
 
     def on_approved(self, approved: Approved) -> list[Fact]:
         self.told.append(("approved", approved.ts))
@@ -156,10 +171,30 @@ def approved(ts: int, instrument: int = 0) -> Approved:
     return Approved(seq=0, ts=ts, intent=wish, lots=1, leverage=1.0, risk=1.0, margin=1.0, epoch=1, expires=0)
 
 
+def observed(ts: int, instrument: int = 0) -> Observation:
+    return Observation(
+        ts=ts,
+        instrument=instrument,
+        mid=1.0,
+        last=1.0,
+        ts_venue=ts,
+        age_ns=0,
+        spread=0.0,
+        depth_bid=0.0,
+        depth_ask=0.0,
+        fill_buy=1.0,
+        fill_sell=1.0,
+        sigma_1m=0.0,
+        volatility_rank=0.0,
+        atr=0.0,
+    )
+
+
 class Make:
     """Messages, stages that tell, and nodes around them."""
 
     row, fact, intent, approved = staticmethod(row), staticmethod(fact), staticmethod(intent), staticmethod(approved)
+    observed = staticmethod(observed)
     Detection, Deciding, Judging, Ordering = Detection, Deciding, Judging, Ordering
 
     def events(self, *stamps: int, instrument: int = 0) -> Events:

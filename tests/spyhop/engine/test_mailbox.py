@@ -16,7 +16,7 @@ from spyhop.errors import OutOfOrder
 from spyhop.model import tape
 from spyhop.model.orders import CancelOrder, Command, Fact, OrderAccepted, OrderCancelled, Report
 from spyhop.model.tape import Events, Kind
-from spyhop.model.verdicts import Approved
+from spyhop.model.verdicts import Approved, RiskStateChanged
 
 
 def accepted(ts: int, name: str = "a", instrument: int = 0) -> OrderAccepted:
@@ -68,6 +68,9 @@ class Echo:
         self.told: list[tuple[str, int]] = []
 
     is_idle = True
+
+    def on_risk_state(self, changed: RiskStateChanged) -> list[Fact]:
+        return []
 
     def on_approved(self, approved: Approved) -> list[Fact]:
         self.box.send(

@@ -13,7 +13,7 @@ from spyhop.engine.streams import END_OF_TIME
 from spyhop.model import tape
 from spyhop.model.decisions import Decision, Intent
 from spyhop.model.rows import ROW, RowFlag
-from spyhop.model.verdicts import Approved, EpochBegan, Refused
+from spyhop.model.verdicts import Approved, EpochBegan, Refused, RiskState
 
 START = 1_764_288_000 * NS_PER_S
 HOURS = 0.01
@@ -240,3 +240,33 @@ def test_facts_and_their_numbers_do_not_depend_on_cuts_or_restarts(
     whole.approved.put(approvals, 100)
     assert entries == whole.step().entries
     assert len(entries) == len(stamps) + 3
+
+
+def test_what_the_supervisor_says_of_itself_is_told_at_the_wish_and_goes_on_to_the_order_stage(make: Any) -> None:
+    node: RiskNode = make.risk_node()
+    node.facts.put([], 30)
+    # the toy dates what it says before the wish: by then the promise about that moment has been given
+    node.intents.put([make.observed(11), make.intent(20), make.observed(20)], 25)
+    output = node.step()
+    assert [(entry.ts, type(entry.message).__name__) for entry in output.entries] == [
+        (11, "RiskStateChanged"),
+        (20, "Approved"),
+        (20, "RiskStateChanged"),
+    ]
+    assert [(ticket.ts, getattr(ticket, "state", "")) for ticket in output.approved] == [
+        (11, RiskState.HALT),
+        (20, ""),
+        (20, RiskState.CAN_TRADE),
+    ]
+    stage = make.Ordering()
+    order = OrderNode(stage, ["a"])
+    order.tape.put("a", make.events(5, 15), 30)
+    order.approved.put(output.approved, 25)
+    order.step()
+    assert [told for told in stage.told if told[0] != "until"] == [
+        ("event", 5),
+        ("halt", 11),
+        ("event", 15),
+        ("approved", 20),
+        ("can_trade", 20),
+    ]
