@@ -6,7 +6,6 @@ also depend on the host that is asked, so for Binance the answer itself is judge
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import re
 from collections.abc import Mapping
@@ -81,7 +80,7 @@ def said(error: BaseException) -> str:
     return f"{type(error).__name__}: {text[:_MESSAGE_CHARS]}"
 
 
-_BROKEN = (aiohttp.ClientError, OSError, TimeoutError, asyncio.TimeoutError)
+_BROKEN = (aiohttp.ClientError, OSError)
 
 
 def _never_sent(error: Exception, cause: BaseException | None) -> bool:

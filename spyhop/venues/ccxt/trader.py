@@ -167,13 +167,14 @@ class CcxtTrader:
         one = self._instrument(instrument)
         found: dict[str, Any] = {}
         since_ms = since // NS_PER_MS
-        while True:
-            page = await self._get("fetch_my_trades", self._symbols[one.id], since_ms, _PAGE, read=list)
+        # some exchanges give fewer than they are asked for, so only an answer without news is the end
+        while page := await self._get("fetch_my_trades", self._symbols[one.id], since_ms, _PAGE, read=list):
             fresh = {str(told["id"]): told for told in page if str(told["id"]) not in found}
             found |= fresh
-            if not fresh or len(page) < _PAGE:
+            newest = max(told["timestamp"] for told in page)
+            if not fresh and newest < since_ms:
                 break
-            since_ms = max(told["timestamp"] for told in page)
+            since_ms = newest if fresh and newest > since_ms else since_ms + 1
         trades = sorted(found.values(), key=lambda told: (told["timestamp"], str(told["id"])))
         return [self._fill(one, told, await self._name(one, str(told["order"]))) for told in trades]
 
