@@ -24,7 +24,7 @@ from spyhop.model.entries import STAGE_RANK, Entry, Recorded
 from spyhop.model.orders import Fill, Liquidated, OrderChanged
 from spyhop.storage.engines import WRITES, Database
 from spyhop.storage.projections import order_row, projection
-from spyhop.storage.tables import ENTRIES, FILLS, ORDERS, SESSIONS, STATISTICS
+from spyhop.storage.tables import ENTRIES, FILLS, METADATA, ORDERS, SESSIONS, STATISTICS
 
 _MESSAGE: msgspec.json.Decoder[Recorded] = msgspec.json.Decoder(Recorded)
 _CHANGED = msgspec.json.Decoder(OrderChanged)
@@ -48,9 +48,11 @@ class Ledger:
 
     def __init__(self, url: str) -> None:
         self._database = Database(url)
-        self._insert, self._where, self._engine = self._database.insert, self._database.name, self._database.engine
-        self._keep = self._insert(ENTRIES).on_conflict_do_nothing().returning(ENTRIES.c.stage, ENTRIES.c.seq)
-        self._stand = _standing(self._insert(ORDERS))
+        self._where, self._engine = self._database.name, self._database.engine
+        insert = self._database.insert
+        self._keep = insert(ENTRIES).on_conflict_do_nothing().returning(ENTRIES.c.stage, ENTRIES.c.seq)
+        self._add = {table: insert(table).on_conflict_do_nothing() for table in METADATA.sorted_tables}
+        self._stand = _standing(insert(ORDERS))
         try:
             with self._transaction(write=True) as connection:
                 self._migrate(connection)
@@ -88,7 +90,7 @@ class Ledger:
             "head": msgspec.json.encode(session).decode(),
         }
         with self._transaction(write=True) as connection:
-            connection.execute(self._insert(SESSIONS).on_conflict_do_nothing(), row)
+            connection.execute(self._add[SESSIONS], row)
 
     def append(self, session: str, entries: Sequence[Entry]) -> int:
         """Keep the entries that are new and return how many; durable when this returns.
@@ -115,7 +117,7 @@ class Ledger:
                 # entries come by number, so the newest step of an order stays
                 orders[entry.message.client_order_id] = order_row(session, entry, entry.message)
         for table, rows in batches.items():
-            connection.execute(self._insert(table).on_conflict_do_nothing(), rows)
+            connection.execute(self._add[table], rows)
         if orders:
             connection.execute(self._stand, list(orders.values()))
 
@@ -124,7 +126,7 @@ class Ledger:
         rows = [{"session": session, "ts": ts, "name": name, "value": value} for name, value in statistics.items()]
         if rows:
             with self._transaction(write=True) as connection:
-                connection.execute(self._insert(STATISTICS).on_conflict_do_nothing(), rows)
+                connection.execute(self._add[STATISTICS], rows)
 
     def committed(self, session: str, stage: str) -> int:
         """Return how many entries of `stage` are kept."""

@@ -429,6 +429,21 @@ def test_a_ledger_that_may_only_be_read_can_be_read(tmp_path: Path) -> None:
     reader.close()
 
 
+def test_a_role_that_may_only_read_can_read(postgres: PostgresServer) -> None:
+    url = postgres.new_database()
+    ledger = Ledger(url)
+    ledger.append(S, STORY)
+    with engine_of(url) as engine, engine.begin() as connection:
+        connection.execute(sa.text("create role reader login"))
+        connection.execute(sa.text("grant select on all tables in schema public to reader"))
+    reader = Ledger(url.replace("spyhop@", "reader@"))
+    assert reader.entries(S) == STORY
+    with pytest.raises(StorageFailed, match="permission denied"):
+        reader.append(S, [Entry(1, "order", 77, fill(1, "x"))])
+    reader.close()
+    ledger.close()
+
+
 def test_a_folder_that_cannot_be_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageFailed, match="file"):
