@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from spyhop.clock import NS_PER_S
@@ -123,7 +123,7 @@ class World:
                 self.order(f"o{len(self.keys)}", is_market, is_reduce_only, instrument, lots)
             case (what, number, *rest) if what in {"cancel", "trade", "expire"}:
                 if self.keys:
-                    self.move(what, self.keys[number % len(self.keys)], *rest)
+                    self.move(what, self.keys[-1 - number % len(self.keys)], *rest)
             case _:
                 self.disturb(step)
 
@@ -162,8 +162,8 @@ class World:
                 self.venue.lose()
             case ("blink", number, lots):
                 self.venue.lose()
-                for key in self.keys[number : number + 1]:
-                    self.move("trade" if lots else "expire", key, lots)
+                if self.keys:
+                    self.move("trade" if lots else "expire", self.keys[-1 - number % len(self.keys)], lots)
                 self.venue.connect()
             case ("connect",):
                 self.venue.connect()
@@ -193,6 +193,7 @@ class World:
             else:
                 assert (own.status, own.filled) == (theirs.status, theirs.filled), key
         assert venue.orders.keys() <= account.orders.keys()
+        assert not any(own.is_cancelling for own in account.alive.values()), "a cancellation was forgotten"
         fills = [(one.instrument, one.fill_id) for one in self.heard if isinstance(one, Fill)]
         assert sorted(fills) == sorted((one.instrument, one.fill_id) for one in venue.trades)
         assert account.lots == {number: venue.lots.get(number, 0) for number in INSTRUMENTS}
@@ -221,6 +222,10 @@ class World:
 @pytest.mark.slow
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=st.lists(_steps, max_size=30))
+@example(steps=[("order", False, False, 1, 3), ("pass", 1.0), ("blink", 0, 2)])
+@example(steps=[("faults", [Fault.SLOW]), ("order", False, False, 1, 3), ("pass", 1.0), ("cancel", 0)])
+@example(steps=[("faults", [Fault.SLOW]), ("order", True, False, 1, 3), ("pass", 1.0), ("kill", 3, False)])
+@example(steps=[("faults", [Fault.LOST_REPLY]), ("order", True, False, 1, 4), ("kill", 0, True)])
 def test_after_any_script_and_a_quiet_while_the_venue_and_the_log_agree(steps: list[tuple[Any, ...]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(World(Path(folder)).run(steps))
