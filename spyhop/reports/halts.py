@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import msgspec
 
-from spyhop.clock import NS_PER_S, iso_ms
+from spyhop.clock import NS_PER_MS, NS_PER_S, iso_ms
 from spyhop.model.entries import Entry
 from spyhop.model.observations import Comparison, EffectiveDiff
 from spyhop.model.verdicts import RiskState, RiskStateChanged
@@ -126,6 +126,58 @@ def text(halt: Halt, names: Mapping[int, str]) -> str:
         lines += ["", f"Limits in force: {', '.join(in_force)}"]
     lines += ["", f"To see it again, play {iso_ms(halt.start)} to {iso_ms(halt.end)} UTC."]
     return "\n".join(lines)
+
+
+def seed_record(comparison: Comparison, names: Mapping[int, str]) -> dict[str, object]:
+    """Return a comparison under the seed's names (phase 1), for a line of JSON.
+
+    Markets are named by their venues, so that of dYdX beside Binance gives `dydx_mid` and `binance_mid`. What the
+    seed lacks comes after: the parts of each effective difference.
+    """
+    seen = comparison.observed
+    own = _venue(comparison.instrument, names)
+    record: dict[str, object] = {
+        "ts": f"{iso_ms(comparison.ts)}Z",
+        "minute_bucket": f"{iso_ms(comparison.minute_bucket)}Z",
+        "symbol": _name(comparison.instrument, names),
+        "cause": comparison.cause,
+        **_prices(own, seen.mid, seen.last, seen.ts_venue, seen.age_ns),
+    }
+    if seen.leader is not None:
+        leader = seen.leader
+        prefix = _venue(leader.instrument, names)
+        record |= _prices(prefix, leader.mid, leader.last, leader.ts, leader.age_ns)
+    record |= {
+        "expected_fill_buy": seen.fill_buy or None,
+        "expected_fill_sell": seen.fill_sell or None,
+        "effective_diff_signed_buy": None if comparison.buy is None else comparison.buy.total,
+        "effective_diff_signed_sell": None if comparison.sell is None else comparison.sell.total,
+        "risk_state": comparison.risk_state,
+        "halt_reason": comparison.halt_reason,
+        "thresholds": comparison.thresholds,
+        "signal_score": seen.score,
+        "mtf_aligned": seen.aligned,
+    }
+    record |= {
+        name: None if rsi < 0.0 else rsi
+        for name, rsi in (("rsi_1m", seen.rsi_1m), ("rsi_5m", seen.rsi_5m), ("rsi_15m", seen.rsi_15m))
+    }
+    for side, diff in (("buy", comparison.buy), ("sell", comparison.sell)):
+        record[f"effective_diff_parts_{side}"] = None if diff is None else msgspec.structs.asdict(diff)
+    return record
+
+
+def _prices(venue: str, mid: float, last: float, ts: int, age_ns: int) -> dict[str, object]:
+    return {
+        f"{venue}_mid": mid or None,
+        f"{venue}_last": last or None,
+        f"{venue}_ts": f"{iso_ms(ts)}Z" if ts else None,
+        f"{venue}_age_ms": age_ns / NS_PER_MS,
+    }
+
+
+def _venue(instrument: int, names: Mapping[int, str]) -> str:
+    return _name(instrument, names).partition(":")[0].partition("-")[0]
 
 
 def _headline(halt: Halt, names: Mapping[int, str]) -> str:

@@ -11,7 +11,7 @@ from spyhop.clock import NS_PER_S
 from spyhop.model.entries import Entry, Recorded
 from spyhop.model.observations import Comparison, EffectiveDiff, Leader, Observation
 from spyhop.model.verdicts import RiskState, RiskStateChanged
-from spyhop.reports.halts import Blame, Halt, blamed, halts, listing, text
+from spyhop.reports.halts import Blame, Halt, blamed, halts, listing, seed_record, text
 from spyhop.risk.comparisons import compared
 
 T = 1_764_350_107 * NS_PER_S
@@ -156,6 +156,48 @@ def test_a_list_has_a_line_a_halt() -> None:
     lines = listing(told(HALTED, comparison(CASES[0][0]), FREE), NAMES).splitlines()
     expected = "   1  2025-11-28T17:15:07.000 UTC  dydx:BTC-USD  HALT after CAN_TRADE, for 2 min 10 s: mid deviation"
     assert lines == [expected]
+
+
+def test_the_record_has_every_field_of_the_seed_under_its_name() -> None:
+    seen = observed(100.1, 103.5, 100.0, score=-0.8, aligned=-1.0, rsi_1m=40.0, rsi_15m=60.0)
+    record = seed_record(comparison(seen), NAMES)
+    assert {name: record[name] for name in record if not name.startswith("effective_diff")} == {
+        "ts": "2025-11-28T17:15:07.000Z",
+        "minute_bucket": "2025-11-28T17:15:00.000Z",
+        "symbol": "dydx:BTC-USD",
+        "cause": "risk_state",
+        "dydx_mid": 100.1,
+        "dydx_last": 100.1,
+        "dydx_ts": "2025-11-28T17:15:07.000Z",
+        "dydx_age_ms": 300.0,
+        "binance_mid": 100.0,
+        "binance_last": 100.0,
+        "binance_ts": "2025-11-28T17:15:07.000Z",
+        "binance_age_ms": 300.0,
+        "expected_fill_buy": 103.5,
+        "expected_fill_sell": 100.0,
+        "risk_state": "halt",
+        "halt_reason": "",
+        "thresholds": THRESHOLDS,
+        "signal_score": -0.8,
+        "mtf_aligned": -1.0,
+        "rsi_1m": 40.0,
+        "rsi_5m": None,
+        "rsi_15m": 60.0,
+    }
+    assert record["effective_diff_signed_buy"] == pytest.approx((103.5 - 100.0) / 100.0)
+    assert record["effective_diff_signed_sell"] == pytest.approx((100.0 - 100.0) / 100.0)
+    parts = record["effective_diff_parts_buy"]
+    assert isinstance(parts, dict)
+    assert parts["total"] == parts["deviation"] + parts["slippage"] + parts["age"]
+    assert msgspec.json.decode(msgspec.json.encode(record)) == record
+
+
+def test_a_record_without_a_leader_or_a_price_says_nothing_of_them() -> None:
+    record = seed_record(comparison(observed(0.0, 0.0, 0.0, leader=None, ts_venue=0)), NAMES)
+    assert not any(name.startswith("binance") for name in record)
+    for name in ("dydx_mid", "dydx_ts", "expected_fill_buy", "effective_diff_signed_sell", "effective_diff_parts_buy"):
+        assert record[name] is None
 
 
 def test_a_halt_is_json() -> None:
