@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from spyhop.errors import UnreadableLine
 from spyhop.model.orders import (
     Fill,
     FundingPaid,
@@ -93,19 +94,24 @@ class DydxReports:
         """Names of orders to which something may have happened that was not told."""
         self._fundings: dict[tuple[str, object], Decimal] = {}
         self._has_state = False
-        self.num_unreadable = 0
-        """Parts of events that made no sense."""
 
     def read(self, ts: int, event: SubaccountEvent) -> Reported:
-        """Return what an event, heard at `ts` (nanoseconds), comes to."""
+        """Return what an event, heard at `ts` (nanoseconds), comes to.
+
+        Raise UnreadableLine for one that makes no sense, of which nothing is told then: the venue must be asked.
+        """
         reports: list[Report] = []
         foreign: list[str] = []
-        if isinstance(event, wire.Height):
-            self._on_block(ts, event, reports)
-        elif isinstance(event, wire.SubaccountState):
-            self._on_state(ts, event, reports, foreign)
-        else:
-            self._on_update(ts, event, reports, foreign)
+        try:
+            if isinstance(event, wire.Height):
+                self._on_block(ts, event, reports)
+            elif isinstance(event, wire.SubaccountState):
+                self._on_state(ts, event, reports, foreign)
+            else:
+                self._on_update(ts, event, reports, foreign)
+        except (*wire.UNREADABLE, InvalidOperation) as reason:
+            self._unsure |= self._placements.waiting.keys() | {life.name for life in self._lives.values()}
+            raise UnreadableLine("dydx subaccount", 0, str(reason)[:_MAX_REASON]) from None
         return Reported(tuple(reports), tuple(dict.fromkeys(foreign)))
 
     # events
@@ -160,27 +166,22 @@ class DydxReports:
     # parts of events
 
     def _order(self, ts: int, order: wire.Order, reports: list[Report], foreign: list[str]) -> None:
-        try:
-            life = self._life(order)
-            if life is None:
-                foreign.append(order.id)
-                return
-            at = nanoseconds(order.updated_at) if order.updated_at else ts
-            status = order.status
-            if status in answers.OPEN:
-                if not life.is_accepted:
-                    reports.append(
-                        OrderAccepted(ts=ts, ts_venue=at, client_order_id=life.name, instrument=life.instrument)
-                    )
-                life.is_accepted, life.end = True, ""
-            elif status == answers.BEST_EFFORT_CANCELED:
-                life.end = (order.removal_reason or _SAID)[:_MAX_REASON]
-            elif status == answers.CANCELED:
-                reports.append(_end(life, ts, at, (order.removal_reason or life.end or _SAID)[:_MAX_REASON]))
-            if status in (answers.CANCELED, answers.FILLED):
-                self._forget(order.id, life)
-        except wire.UNREADABLE:
-            self.num_unreadable += 1
+        life = self._life(order)
+        if life is None:
+            foreign.append(order.id)
+            return
+        at = nanoseconds(order.updated_at) if order.updated_at else ts
+        status = order.status
+        if status in answers.OPEN:
+            if not life.is_accepted:
+                reports.append(OrderAccepted(ts=ts, ts_venue=at, client_order_id=life.name, instrument=life.instrument))
+            life.is_accepted, life.end = True, ""
+        elif status == answers.BEST_EFFORT_CANCELED:
+            life.end = (order.removal_reason or _SAID)[:_MAX_REASON]
+        elif status == answers.CANCELED:
+            reports.append(_end(life, ts, at, (order.removal_reason or life.end or _SAID)[:_MAX_REASON]))
+        if status in (answers.CANCELED, answers.FILLED):
+            self._forget(order.id, life)
 
     def _life(self, order: wire.Order) -> _Life | None:
         """Return what is known of an order, now with what this message says; None for a foreign one."""
@@ -207,16 +208,12 @@ class DydxReports:
         self._placements.waiting.pop(life.name, None)
 
     def _fill(self, ts: int, fill: wire.Fill, reports: list[Report], foreign: list[str]) -> None:
-        try:
-            market = self._market("", fill.market or fill.ticker)
-            name = self._placements.name_of_uuid(fill.order_id or "")
-            if market is None or not (name or answers.is_forced(fill)):
-                foreign.append(fill.order_id or fill.id)
-                return
-            told = answers.fill_of(fill, market, name)
-        except (*wire.UNREADABLE, InvalidOperation):
-            self.num_unreadable += 1
+        market = self._market("", fill.market or fill.ticker)
+        name = self._placements.name_of_uuid(fill.order_id or "")
+        if market is None or not (name or answers.is_forced(fill)):
+            foreign.append(fill.order_id or fill.id)
             return
+        told = answers.fill_of(fill, market, name)
         if answers.is_forced(fill):
             reports.append(
                 Liquidated(
@@ -259,12 +256,8 @@ class DydxReports:
         market = self._market("", position.market)
         if market is None or position.net_funding is None:
             return
-        try:
-            total = Decimal(position.net_funding)
-            lots = market.grid.lots(position.size.removeprefix("-"))
-        except (ValueError, InvalidOperation):
-            self.num_unreadable += 1
-            return
+        total = Decimal(position.net_funding)
+        lots = market.grid.lots(position.size.removeprefix("-"))
         key = (position.market, position.created_at)
         # a position that the first state did not have was opened since
         before = self._fundings.get(key, Decimal(0) if self._has_state else total)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from spyhop.clock import NS_PER_S
+from spyhop.errors import UnreadableLine
 from spyhop.model.instruments import Instrument
 from spyhop.model.orders import (
     CancelOrder,
@@ -223,15 +224,26 @@ def test_funding_is_what_a_position_has_received_since() -> None:
     assert received.amount == -0.5
 
 
-def test_nonsense_is_counted_and_harms_nothing_else() -> None:
+@pytest.mark.parametrize("part", ["order", "fill", "fee", "funding", "block"])
+def test_after_nonsense_nothing_is_sure_about_what_was_under_way(part: str) -> None:
     at = Story()
     uuid = at.place(1)
-    told = at.update(
-        orders=[at.order(uuid, "OPEN", good_til_block="soon")],
-        fills=[at.fill(uuid, 1, "much"), at.fill(uuid, 2, "0.0001", fee="free"), at.fill(uuid, 3, "0.0001")],
-    )
-    assert kinds(told) == [Fill]
-    assert at.reports.num_unreadable == 3
+    at.update(orders=[at.order(uuid, "OPEN")])
+    events = {
+        "order": wire.SubaccountUpdate(orders=[at.order(uuid, "OPEN", good_til_block="soon")]),
+        "fill": wire.SubaccountUpdate(fills=[at.fill(uuid, 1, "much")]),
+        "fee": wire.SubaccountUpdate(fills=[at.fill(uuid, 2, "0.0001", fee="free")]),
+        "funding": wire.SubaccountUpdate(
+            perpetual_positions=[wire.Position("BTC-USD", "OPEN", "LONG", "0.1", net_funding="lots")]
+        ),
+        "block": wire.Height(NOW, block_height="high"),
+    }
+    with pytest.raises(UnreadableLine):
+        at.tell(events[part])
+    assert at.block(112) == []
+    later = at.place(2, last=130)
+    at.update(orders=[at.order(later, "OPEN")])
+    assert kinds(at.block(132)) == [OrderExpired]
 
 
 def test_messages_that_others_recorded_are_read(recordings: Path) -> None:
@@ -314,7 +326,6 @@ def test_against_the_chain_every_order_comes_to_the_end_that_it_came_to(simulate
                 order = await trader.order(name, btc.id)
                 filled = sum(one.lots for one in said[name] if isinstance(one, Fill))
                 assert filled == (order.filled if order is not None else 0)
-            assert reports.num_unreadable == 0
             await trader.close()
 
     asyncio.run(go())
