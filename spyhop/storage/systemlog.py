@@ -87,8 +87,10 @@ class SystemLog:
             raise StorageFailed(str(self._path), error.strerror or str(error)) from error
 
     def close(self) -> None:
-        """Let the file go."""
-        os.close(self._file)
+        """Let the file go; asked again, do nothing."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
 
 def said(message: Recorded, instruments: dict[int, Instrument]) -> tuple[str, str]:

@@ -164,3 +164,13 @@ def test_a_path_that_cannot_be_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageFailed):
         SystemLog(tmp_path / "file" / "x.log", [BTC])
+
+
+def test_it_is_closed_once_and_leaves_the_files_of_others_alone(tmp_path: Path) -> None:
+    log = SystemLog(tmp_path / "system.log", (BTC,))
+    log.close()
+    # the number of a closed file goes to the next that is opened
+    with (tmp_path / "another").open("w") as another:
+        log.close()
+        another.write("still open")
+    assert (tmp_path / "another").read_text() == "still open"
