@@ -38,6 +38,7 @@ RECEIVE_WINDOW_MS = 5_000
 """How old a request may be when the venue gets it; longer where the clock runs faster than the machine's."""
 _LONGEST_WINDOW_MS = 59_999
 NO_SUCH_ORDER, UNKNOWN_ORDER, OUT_OF_TIME = -2013, -2011, -1021
+GONE = frozenset({NO_SUCH_ORDER, UNKNOWN_ORDER})
 _NOT_FOUND = 404
 _PAGE = 1_000
 _MOST_WINDOWS = 30
@@ -131,6 +132,11 @@ class BinanceAccount:
         """By instrument and the venue's order id; fills do not tell it."""
         self._prices: dict[tuple[str, str], float] = {}
 
+    @property
+    def validity_s(self) -> float:
+        """Return for how many seconds of the clock the venue may still take a request that was sent."""
+        return float(self._calls.client.options["recvWindow"]) / 1_000.0
+
     async def close(self) -> None:
         """Let connections go."""
         await self._calls.close()
@@ -204,10 +210,18 @@ class BinanceAccount:
         """Return the client id of each order, "" for those of others."""
         for order_id in sorted(order_ids):
             if (one.id, order_id) not in self._client_ids:
-                asked = {"symbol": one.symbol, "orderId": order_id}
-                name = await self._calls.get(self._private, "order", asked, lambda told: str(told["clientOrderId"]))
-                self._mine(one, order_id, name if self._is_ours(name) else "")
+                self._mine(one, order_id, await self._name(one, order_id))
         return {order_id: self._client_ids[one.id, order_id] for order_id in order_ids}
+
+    async def _name(self, one: Instrument, order_id: str) -> str:
+        asked = {"symbol": one.symbol, "orderId": order_id}
+        try:
+            name = await self._calls.get(self._private, "order", asked, lambda told: str(told["clientOrderId"]))
+        except VenueRefused as refused:
+            if refused.code not in GONE:
+                raise
+            return ""  # the venue forgets orders sooner than their fills
+        return name if self._is_ours(name) else ""
 
     async def _learn_prices(self, one: Instrument, assets: set[str]) -> None:
         for asset in sorted(assets - {"", one.base, one.quote}):

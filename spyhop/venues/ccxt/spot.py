@@ -11,11 +11,9 @@ from spyhop.model.accounts import KeyRights, VenueBalance, VenueOrder, VenuePosi
 from spyhop.model.instruments import Instrument
 from spyhop.model.orders import CancelOrder, SubmitOrder
 from spyhop.model.tape import Venue
-from spyhop.venues.ccxt.binance import NO_SUCH_ORDER, UNKNOWN_ORDER, BinanceAccount
+from spyhop.venues.ccxt.binance import GONE, UNKNOWN_ORDER, BinanceAccount
 from spyhop.venues.ccxt.binance_words import SPOT_TYPES, number, order_of, spot_params
 from spyhop.venues.ccxt.usdm import rights_of
-
-_GONE = frozenset({NO_SUCH_ORDER, UNKNOWN_ORDER})
 
 
 class SpotTrader(BinanceAccount):
@@ -56,7 +54,7 @@ class SpotTrader(BinanceAccount):
         try:
             return await self._calls.get("private", "order", asked, lambda body: self._read(one, body, client_order_id))
         except VenueRefused as refused:
-            if refused.code not in _GONE:
+            if refused.code not in GONE:
                 raise
             return None
 

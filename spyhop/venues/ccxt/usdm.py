@@ -16,7 +16,7 @@ from spyhop.model.accounts import KeyRights, VenueBalance, VenueOrder, VenuePosi
 from spyhop.model.instruments import Instrument
 from spyhop.model.orders import CancelOrder, OrderType, SubmitOrder
 from spyhop.model.tape import Venue
-from spyhop.venues.ccxt.binance import NO_SUCH_ORDER, UNKNOWN_ORDER, BinanceAccount
+from spyhop.venues.ccxt.binance import GONE, BinanceAccount
 from spyhop.venues.ccxt.binance_words import (
     PLAIN,
     USDM_TYPES,
@@ -30,7 +30,6 @@ from spyhop.venues.ccxt.binance_words import (
 Read = TypeVar("Read")
 
 _NO_NEED_TO_CHANGE = frozenset({-4046, -4059})
-_GONE = frozenset({NO_SUCH_ORDER, UNKNOWN_ORDER})
 
 
 class UsdmTrader(BinanceAccount):
@@ -71,7 +70,7 @@ class UsdmTrader(BinanceAccount):
         try:
             await first(one, name)
         except VenueRefused as refused:
-            if refused.code not in _GONE:
+            if refused.code not in GONE:
                 raise
             await second(one, name)
 
@@ -228,7 +227,7 @@ class UsdmTrader(BinanceAccount):
         try:
             return await self._calls.get("fapiPrivate", path, asked, read)
         except VenueRefused as refused:
-            if refused.code not in _GONE:
+            if refused.code not in GONE:
                 raise
             return None
 
