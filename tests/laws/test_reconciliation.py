@@ -21,6 +21,7 @@ from spyhop.execution.account import Account
 from spyhop.model.instruments import Instrument
 from spyhop.model.orders import (
     CancelOrder,
+    CancelRejected,
     Command,
     Fill,
     OrderRejected,
@@ -210,6 +211,8 @@ class World:
             if isinstance(command, SubmitOrder):
                 twin.take(command)
         for report in self.heard:
+            if isinstance(report, CancelRejected):
+                continue  # an answer to a command, of which the twin hears nothing
             assert twin.news(report) is not None or not hasattr(report, "client_order_id"), report
             twin.hear(report)
         assert twin.lots == self.desk.account.lots
