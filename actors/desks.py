@@ -16,8 +16,12 @@ from actors.carrier import Target
 from spyhop.clock import Clock
 from spyhop.engine.edges import Position, Receipt
 from spyhop.engine.streams import END_OF_TIME
-from spyhop.engine.vessels import Messages, OrderVessel
+from spyhop.engine.vessels import Messages, OrderVessel, Vessel
+from spyhop.errors import StateError
 from spyhop.model.orders import Command, Report
+from spyhop.wiring.accounts import Keys, LiveDesk
+from spyhop.wiring.killing import KillSwitch
+from spyhop.wiring.plan import LiveSource, SessionPlan
 
 TICK_S = 0.02
 """How often time is told to a stage that hears nothing."""
@@ -29,7 +33,9 @@ _COMMANDS = msgspec.msgpack.Decoder(list[Command])
 class DeskLike(Protocol):
     """What is asked of a desk."""
 
-    on_report: Callable[[], None] | None
+    def on_report(self, call: Callable[[], None]) -> None:
+        """Have `call` called in the event loop whenever there are new reports."""
+        ...
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -43,8 +49,8 @@ class DeskLike(Protocol):
         """Return every report from the `number`-th on, oldest first."""
         ...
 
-    def promise(self) -> int:
-        """Return the event time before which no further report can lie."""
+    def promise(self, at_least: int) -> int:
+        """Return an event time, `at_least` or later, before which no further report can lie."""
         ...
 
     @property
@@ -65,7 +71,7 @@ class DeskPost:
         self._vessel, self._clock = vessel, clock
         self._edge = f"reports:{account}"
         self._arrived = asyncio.Event()
-        desk.on_report = self._arrived.set
+        desk.on_report(self._arrived.set)
 
     @property
     def target(self) -> tuple[str, Target]:
@@ -83,15 +89,17 @@ class DeskPost:
     def hear(self) -> bool:
         """Tell the vessel what the desk heard and how late it is; say whether that was news."""
         wanted = self._vessel.receipt(self._edge).wanted
+        if wanted.watermark == END_OF_TIME:
+            return False
         # the promise first: what is heard while it is read lies behind it
-        promise = self.desk.promise()
+        promise = self.desk.promise(wanted.watermark)
         if self._vessel.node.is_over and self.desk.is_idle:
             promise = END_OF_TIME
         reports = self.desk.reports_since(wanted.count)
         if not reports and promise <= wanted.watermark:
             return False
         payload = msgspec.msgpack.encode(reports) if reports else b""
-        said = msgspec.msgpack.encode(Messages(max(promise, wanted.watermark), len(reports), payload))
+        said = msgspec.msgpack.encode(Messages(promise, len(reports), payload))
         self._vessel.receive(self._edge, wanted.count, said)
         return True
 
@@ -127,3 +135,12 @@ class _Method:
 
     def remote(self, edge: str, number: int, data: bytes) -> asyncio.Task[Receipt]:
         return asyncio.get_running_loop().create_task(self._post.take(edge, number, data))
+
+
+def desk_posts(plan: SessionPlan, vessel: Vessel) -> list[DeskPost]:
+    """Return a desk for each account of a live session's order vessel, with its post; made in the actor's loop."""
+    if not isinstance(vessel, OrderVessel) or not isinstance(plan.source, LiveSource):
+        raise StateError("only the order stage of a session on live venues has desks")
+    keys, switch = Keys.here(plan.source.endpoints), KillSwitch(plan.folder.parent)
+    clock = plan.source.endpoints.clock.clock()
+    return [DeskPost(name, LiveDesk(plan, name, keys, switch), vessel, clock) for name in vessel.accounts]

@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.output import say
 from benchmarks.tracing import Trace, traced
-from cluster.launch import EXECUTOR, local_ray
+from cluster.launch import local_ray
 from spyhop.clock import WallClock
 from spyhop.config.loading import Sources, load
 from spyhop.engine.vessels import RECORDS_DECODER, Messages
@@ -48,7 +48,7 @@ def run(runs: Path, hours: float) -> dict[str, Trace]:
     overrides += [("benchmark", "session.speed", str(SPEED)), ("benchmark", "analysis_interval_sec", "5")]
     in_force, _ = load(Sources(profile="eager", environment={}, overrides=overrides))
     plan = plan_session(in_force.settings, RunRequest(runner="ray"), WallClock())
-    return traced(plan, ("ensemble", "risk", EXECUTOR))[0]
+    return traced(plan, ("ensemble", "risk", "executor:paper:main"))[0]
 
 
 def report(traces: dict[str, Trace]) -> None:
@@ -57,7 +57,7 @@ def report(traces: dict[str, Trace]) -> None:
     sent = first_seen(traces["ensemble"], ">intents", list[Intent])
     received = first_seen(traces["risk"], "intents", list[Intent])
     approved = first_seen(traces["risk"], ">approved", list[Approved])
-    ordered = first_seen(traces[EXECUTOR], "approved", list[Approved])
+    ordered = first_seen(traces["executor:paper:main"], "approved", list[Approved])
     whole = [ordered[seq] - decided[seq] for seq in ordered if seq in decided]
     path = [ordered[seq] - sent[seq] for seq in ordered if seq in sent]
     verdict = [approved[seq] - received[seq] for seq in approved if seq in received]

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+import msgspec
 import ray
 
 from actors.carrier import LOST
 from actors.conductor import Conductor, Placement, SystemHealth, place
+from actors.desks import desk_posts
 from actors.ledger import LedgerActor
 from actors.stages import EnsembleActor, ExecutorActor, FeedActor, RiskSupervisor
 from cluster.terminal import stopping
@@ -28,7 +30,6 @@ from spyhop.wiring.sessions import pacing
 log = logging.getLogger(__name__)
 
 NAMESPACE = "spyhop"
-EXECUTOR = "executor:paper:main"
 CONDUCTOR = "conductor"
 POLL_S = 0.2
 STOP_TIMEOUT_S = 30.0
@@ -37,6 +38,7 @@ STOP_TIMEOUT_S = 30.0
 def placements(plan: SessionPlan, pace: Pacing) -> list[Placement]:
     """Return every actor of a session, with its edges; the same graph that `engine.pipeline` walks."""
     folder = plan.folder / "checkpoints"
+    executor = executor_name(plan)
     feeds = plan.feed_names
 
     def stage(name: str, actor: type, build: Callable[..., object], edges: dict[str, tuple[str, str]]) -> Placement:
@@ -45,21 +47,24 @@ def placements(plan: SessionPlan, pace: Pacing) -> list[Placement]:
 
     placed = [
         Placement("ledger", LedgerActor, ("ledger", partial(SessionKeeper, plan)), {"num_cpus": 0.1}, {}),
-        stage(
-            EXECUTOR,
-            ExecutorActor,
-            partial(nodes.order_vessel, plan),
-            {
-                "facts:decision": ("ensemble", "facts"),
-                "facts:risk": ("risk", "facts"),
-                "records": ("ledger", "order"),
-            },
+        _executor(
+            plan,
+            stage(
+                executor,
+                ExecutorActor,
+                partial(nodes.order_vessel, plan),
+                {
+                    "facts:decision": ("ensemble", "facts"),
+                    "facts:risk": ("risk", "facts"),
+                    "records": ("ledger", "order"),
+                },
+            ),
         ),
         stage(
             "risk",
             RiskSupervisor,
             partial(nodes.risk_vessel, plan),
-            {"approved": (EXECUTOR, "approved"), "records": ("ledger", "risk")},
+            {"approved": (executor, "approved"), "records": ("ledger", "risk")},
         ),
         stage(
             "ensemble",
@@ -69,10 +74,21 @@ def placements(plan: SessionPlan, pace: Pacing) -> list[Placement]:
         ),
     ]
     for name in feeds:
-        edges = {"rows": ("ensemble", f"rows:{name}"), "tape": (EXECUTOR, f"tape:{name}")}
+        edges = {"rows": ("ensemble", f"rows:{name}"), "tape": (executor, f"tape:{name}")}
         feed = stage(f"feed:{name}", FeedActor, partial(nodes.feed_vessel, plan, name), edges)
         placed.append(Placement(feed.name, feed.actor, (*feed.args, pace), feed.options, edges))
     return placed
+
+
+def executor_name(plan: SessionPlan) -> str:
+    """Return the name of the actor that holds the order stage and the desks of its accounts."""
+    return f"executor:{'live' if plan.is_live else 'paper'}:main"
+
+
+def _executor(plan: SessionPlan, placement: Placement) -> Placement:
+    if not plan.is_live:
+        return placement
+    return msgspec.structs.replace(placement, args=(*placement.args, None, partial(desk_posts, plan)))
 
 
 @contextlib.contextmanager

@@ -66,10 +66,15 @@ class Trader(Protocol):
     nothing was executed, OutcomeUnknown when nobody can say. None of them retries by itself.
     """
 
-    name: str
-    """`venue:account`, such as `binance-usdm:main`."""
-    kinds: frozenset[OrderType]
-    """What the venue has; everything else is emulated by us."""
+    @property
+    def name(self) -> str:
+        """Return `venue:account`, such as `binance-usdm:main`."""
+        ...
+
+    @property
+    def kinds(self) -> frozenset[OrderType]:
+        """Return what the venue has; everything else is emulated by us."""
+        ...
 
     async def submit(self, order: SubmitOrder) -> VenueOrder:
         """Place an order under its client order id and return it as the venue has it."""

@@ -16,6 +16,7 @@ NAMES: dict[str, tuple[str, str]] = {
     "BINANCE_API_KEY": ("binance", "api_key"),
     "BINANCE_API_SECRET": ("binance", "api_secret"),
     "BINANCE_SECRET_KEY": ("binance", "api_secret"),
+    "DYDX_PRIVATE_KEY": ("dydx", "private_key"),
     "BINANCE_TESTNET_API_KEY": ("binance_testnet", "api_key"),
     "BINANCE_TESTNET_API_SECRET": ("binance_testnet", "api_secret"),
 }

@@ -9,11 +9,13 @@ import msgspec
 
 from spyhop.detectors.state import DetectionParams
 from spyhop.errors import InvalidSetting
+from spyhop.execution.splitting.params import SplitParams
 from spyhop.execution.stage import ExecutionParams
 from spyhop.risk.stage import RiskParams
 from spyhop.simulation.feed import MarketParams
 from spyhop.simulation.venue import VenueParams
 from spyhop.strategies.stage import DecisionParams
+from spyhop.venues.desk.desk import DeskParams
 from spyhop.venues.params import FeedParams
 
 _PASSWORD = re.compile(r"//[^/@]*:[^/@]+@")
@@ -63,6 +65,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     decision: DecisionParams = msgspec.field(default_factory=DecisionParams)
     risk: RiskParams = msgspec.field(default_factory=RiskParams)
     execution: ExecutionParams = msgspec.field(default_factory=ExecutionParams)
+    split: SplitParams = msgspec.field(default_factory=SplitParams)
+    desk: DeskParams = msgspec.field(default_factory=DeskParams)
     venue: VenueParams = msgspec.field(default_factory=VenueParams)
     market: MarketParams = msgspec.field(default_factory=MarketParams)
 

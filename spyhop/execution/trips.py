@@ -185,6 +185,7 @@ def entry_order(
         time_in_force=_TIMES_IN_FORCE.get(kind, TimeInForce.GTC),
         intent_seq=intent.seq,
         leverage=notional / approved.margin if approved.margin > 0.0 else 0.0,
+        reference=intent.reference,
     )
 
 

@@ -8,10 +8,14 @@ from urllib.parse import quote
 from spyhop.detectors.stage import DetectionStage
 from spyhop.engine.feed_node import FeedNode, FeedOutput
 from spyhop.engine.feeds import ArrayFeed, CatalogFeed, SlicedFeed
+from spyhop.engine.mailbox import Mailbox
 from spyhop.engine.nodes import DecisionNode, OrderNode, RiskNode
 from spyhop.engine.pipeline import Pipeline
 from spyhop.engine.vessels import DecisionVessel, FeedVessel, OrderVessel, RiskVessel, has_decision
-from spyhop.execution.stage import OrderStage
+from spyhop.execution.emulation import EmulatingGateway
+from spyhop.execution.splitting.gateway import SplittingGateway
+from spyhop.execution.stage import ExecutionParams, KeepingGateway, OrderStage
+from spyhop.model.orders import OrderType
 from spyhop.model.tape import Events
 from spyhop.ports import Feed, RecordKeeper, TapeKeeper
 from spyhop.risk.stage import RiskStage
@@ -20,6 +24,7 @@ from spyhop.simulation.venue import SimulatedVenue
 from spyhop.storage.journal import SessionTapes, read_tape, tape_streams
 from spyhop.storage.lake import Lake
 from spyhop.strategies.stage import DecisionStage
+from spyhop.wiring.accounts import kinds_of, routes
 from spyhop.wiring.logs import keep_log
 from spyhop.wiring.plan import GeneratedSource, LakeSource, LiveSource, SessionPlan, span_ns
 from spyhop.wiring.records import NoTapes
@@ -28,6 +33,8 @@ from spyhop.wiring.venues import live_feed
 FIRST_EPOCH = 1
 FLUSH_EVERY_EVENTS = 100_000
 SLICE_NS = 100_000_000
+SIMULATED_KINDS = frozenset({OrderType.MARKET, OrderType.LIMIT, OrderType.STOP_MARKET, OrderType.TAKE_PROFIT_MARKET})
+"""What the simulated venue has; the rest is emulated by us there, too."""
 
 
 def feed(plan: SessionPlan, name: str) -> Feed:
@@ -84,9 +91,19 @@ def risk_node(plan: SessionPlan) -> RiskNode:
 
 def order_node(plan: SessionPlan) -> OrderNode:
     """Return the order stage, with the gateway of the plan's mode, behind its inputs."""
-    instruments = plan.session.instruments
-    gateway = SimulatedVenue(instruments, plan.settings.venue)
-    return OrderNode(OrderStage(plan.settings.execution, instruments, gateway, plan.session.id), plan.feed_names)
+    instruments, settings = plan.session.instruments, plan.settings
+    mailbox = Mailbox() if plan.is_live else None
+    gateway: KeepingGateway = mailbox or SimulatedVenue(instruments, settings.venue)
+    has = SIMULATED_KINDS
+    if mailbox is not None:
+        has = frozenset.intersection(*(kinds_of(venue) for venue in {one.venue for one in instruments}))
+    if not asked_of(settings.execution) <= has:
+        gateway = EmulatingGateway(gateway, has)
+    if settings.split.kind != "none":
+        gateway = SplittingGateway(gateway, settings.split, instruments)
+    stage = OrderStage(settings.execution, instruments, gateway, plan.session.id, plan.is_live)
+    accounts = tuple(dict.fromkeys(routes(instruments).values())) if plan.is_live else ()
+    return OrderNode(stage, plan.feed_names, accounts, mailbox)
 
 
 def pipeline(plan: SessionPlan, tapes: TapeKeeper, records: RecordKeeper) -> Pipeline:
@@ -129,7 +146,16 @@ def risk_vessel(plan: SessionPlan) -> RiskVessel:
 def order_vessel(plan: SessionPlan) -> OrderVessel:
     """Return an order stage that can be killed anywhere."""
     _keep_log(plan, "executor")
-    return OrderVessel(order_node(plan), plan.feed_names)
+    return OrderVessel(order_node(plan), plan.feed_names, routes(plan.session.instruments) if plan.is_live else None)
+
+
+def asked_of(params: ExecutionParams) -> frozenset[OrderType]:
+    """Return the kinds of orders that an order stage sends under `params`."""
+    kinds = {OrderType.MARKET, OrderType.LIMIT}
+    kinds.add(OrderType.STOP_LIMIT if params.stop_type == "limit" else OrderType.STOP_MARKET)
+    is_limit = params.take_profit_type == "limit"
+    kinds.add(OrderType.TAKE_PROFIT_LIMIT if is_limit else OrderType.TAKE_PROFIT_MARKET)
+    return frozenset(kinds | ({OrderType.TRAILING_STOP} if params.trailing_frac > 0.0 else set()))
 
 
 def _keep_log(plan: SessionPlan, name: str) -> None:

@@ -11,7 +11,7 @@ import spyhop
 from spyhop.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_S, Clock
 from spyhop.config.settings import Settings, decoded, encoded
 from spyhop.engine.streams import END_OF_TIME
-from spyhop.errors import NotAvailable, UserError
+from spyhop.errors import UserError
 from spyhop.identity import session_id
 from spyhop.model.control import Session
 from spyhop.model.instruments import Instrument
@@ -77,6 +77,11 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     source: Source
 
     @property
+    def is_live(self) -> bool:
+        """Say whether orders go to venues."""
+        return self.session.mode == "live"
+
+    @property
     def feed_names(self) -> tuple[str, ...]:
         """Return the names of the feeds, in the order of their instruments' numbers."""
         return tuple(names(self.session.instruments))
@@ -100,8 +105,8 @@ def plan_session(settings: Settings, request: RunRequest, clock: Clock) -> Sessi
     A lake is read from the first event of any of its symbols on; venues are asked what they list; without either the
     generative market is used. Raises VenueError when a venue cannot be asked.
     """
-    if request.mode == "live":
-        raise NotAvailable("live trading comes with a later version; use --paper")
+    if request.mode == "live" and request.endpoints is None:
+        raise UserError("--live trades where events come from: it needs --venues, not a recording")
     now = clock.now_ns()
     wanted = settings.session
     source: Source

@@ -65,7 +65,7 @@ class Desk:
         self.reports: list[Report] = []
         self.now = 0
         self.is_idle = True
-        self.on_report: Callable[[], None] | None = None
+        self.call: Callable[[], None] | None = None
         self.is_closed = False
 
     async def run(self) -> None:
@@ -78,14 +78,17 @@ class Desk:
     def hear(self, ts: int, name: str) -> None:
         self.now = ts
         self.reports.append(OrderAccepted(ts=ts, ts_venue=ts, client_order_id=name, instrument=0))
-        if self.on_report is not None:
-            self.on_report()
+        if self.call is not None:
+            self.call()
+
+    def on_report(self, call: Callable[[], None]) -> None:
+        self.call = call
 
     def reports_since(self, number: int) -> list[Report]:
         return self.reports[number:]
 
-    def promise(self) -> int:
-        return self.now
+    def promise(self, at_least: int) -> int:
+        return max(self.now, at_least)
 
     def statistics(self) -> dict[str, float]:
         return {}

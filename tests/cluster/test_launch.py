@@ -22,7 +22,7 @@ import ray
 
 from actors.conductor import Placement, SystemHealth
 from cluster import launch
-from cluster.launch import CONDUCTOR, EXECUTOR, NAMESPACE, conduct, placements
+from cluster.launch import CONDUCTOR, NAMESPACE, conduct, placements
 from spyhop.clock import EventClock, WallClock
 from spyhop.config.settings import SessionConfig, Settings
 from spyhop.engine.edges import Position
@@ -98,7 +98,11 @@ def test_every_edge_leads_to_an_actor_that_has_it(plan: SessionPlan) -> None:
     assert set(led_to.values()) == {1}
     inlets = {(name, edge) for name, vessel in vessels.items() for edge in vessel._inlets}
     assert inlets == {(actor, edge) for actor, edge in led_to if actor != "ledger"}
-    assert {actor for actor in vessels if RECORDS in by_name[actor].edges} == {"ensemble", "risk", EXECUTOR}
+    assert {actor for actor in vessels if RECORDS in by_name[actor].edges} == {
+        "ensemble",
+        "risk",
+        "executor:paper:main",
+    }
 
 
 def test_every_stage_has_a_checkpoint_of_its_own_and_only_feeds_have_a_pace(plan: SessionPlan) -> None:
@@ -139,6 +143,8 @@ def test_a_wish_to_stop_is_told_until_it_is_known_and_then_the_end_is_awaited(mo
         if answer == "health":
             # the conductor that took the first wish died of it, and its copy knows of none
             return SystemHealth([], [], {}, is_draining=asked.count("drain") > 1, is_finished=len(asked) > 6)
+        if asked.count("drain") == 1:
+            raise ray.exceptions.ActorDiedError
         if asked.count("drain") == 1:
             raise ray.exceptions.ActorDiedError
         return None
@@ -236,8 +242,8 @@ def test_prometheus_finds_what_the_actors_count_at_the_endpoint_of_the_node(runn
         ("approved", "risk"),
         ("refused", "risk"),
         ("equity", "risk"),
-        ("net", EXECUTOR),
-        ("open_trips", EXECUTOR),
+        ("net", "executor:paper:main"),
+        ("open_trips", "executor:paper:main"),
         ("restarts", "risk"),
     }
     seen: dict[tuple[str, str], float] = {}

@@ -123,6 +123,15 @@ class Desk:
         """Return the reports from number `number` (from 0) on, all of them durable."""
         return self._teller.reports_since(number)
 
+    def promise(self, at_least: int = 0) -> int:
+        """Return an event time, `at_least` or later, before which no report will lie that is not there now."""
+        return self._teller.promise(at_least)
+
+    @property
+    def is_idle(self) -> bool:
+        """Say whether no order is alive and no request is under way."""
+        return not self._teller.account.alive and not self._requests.busy
+
     def stop_entries(self, reason: str) -> None:
         """Let nothing leave any more that could open a position; cancels and reductions go on. "" lifts it."""
         self._requests.stop_reason = reason

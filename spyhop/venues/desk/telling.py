@@ -144,6 +144,14 @@ class Teller:
         if self.on_report is not None:
             self.on_report()
 
+    def promise(self, at_least: int) -> int:
+        """Return an event time, `at_least` or later, before which no report will lie that is not there now.
+
+        A clock that steps back cannot break it: what is told later is stamped with it then.
+        """
+        self._ts = max(self._ts, at_least, self._clock.now_ns())
+        return self._ts
+
     def reports_since(self, number: int) -> list[Report]:
         """Return the reports from number `number` (from 0) on; raise StateError when so many were never made."""
         if number > self.num_reports:
