@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +14,19 @@ from spyhop.clock import EventClock
 from spyhop.errors import InvalidSetting, OutcomeUnknown, Throttled, VenueRefused
 from spyhop.identity import client_order_id
 from spyhop.model.accounts import VenueOrder
-from spyhop.model.orders import CancelOrder, OrderStatus, OrderType, Purpose, SubmitOrder, TimeInForce
-from spyhop.model.tape import Side
+from spyhop.model.orders import CancelOrder, Fill, OrderStatus, OrderType, Purpose, SubmitOrder, TimeInForce
+from spyhop.model.tape import Side, Venue
 from spyhop.ports import Trader
+from spyhop.venues.desk.desk import Desk, DeskParams
+from spyhop.venues.desk.reconciling import ReconcileParams
+from spyhop.venues.desk.requests import RequestParams
+from spyhop.venues.desk.streams import ReadStream
 from spyhop.venues.dydx.order_words import DydxTraderParams
+from spyhop.venues.dydx.private import DydxPrivate
+from spyhop.venues.dydx.reports import DydxReports
 from spyhop.venues.dydx.trader import DydxTrader, dydx_trader
 from spyhop.venues.endpoints import LIVE
+from spyhop.venues.params import FeedParams
 from spyhop.venuesim.dydx import wallets
 
 SESSION = "s20260521_171500_000000"
@@ -294,3 +302,98 @@ def test_a_key_that_is_none_is_not_repeated() -> None:
     with pytest.raises(InvalidSetting) as raised:
         dydx_trader(LIVE.dydx, "not-a-secret-key", (), EventClock())
     assert "not-a-secret-key" not in str(raised.value)
+
+
+PARAMS = DeskParams(
+    requests=RequestParams(validity_s=1.0, ask_min_s=0.2, confirm_s=0.5, request_s=10.0),
+    reconcile=ReconcileParams(every_s=3.0, unclean_s=1.0, grace_s=1.0, look_again_s=0.5),
+)
+BLOCKS = DydxTraderParams(taker_blocks=5, maker_blocks=20)
+ATTENTIVE = FeedParams(silence_seconds=5.0, first_message_seconds=2.0, ws_backoff_min=0.05, ws_backoff_max=0.5)
+
+
+@asynccontextmanager
+async def at_work(sim: Any, folder: Path) -> AsyncIterator[tuple[Scene, Desk]]:
+    """A desk with a trader and a stream of its own, killed at the end of the block."""
+    async with trading(sim, params=BLOCKS) as trader:
+        await trader.connect()
+        scene = Scene(sim, trader)
+        adapter = DydxPrivate(sim.endpoints.dydx, wallets.TEST_ADDRESS)
+        async with sim.listen(adapter, ATTENTIVE) as listener:
+            stream = ReadStream[Any](listener.stream, DydxReports(trader.placements))
+            desk = Desk(trader, stream, folder, sim.clock, {scene.number: scene.instrument}, PARAMS)
+            running = asyncio.create_task(desk.run())
+            try:
+                yield scene, desk
+            finally:
+                running.cancel()
+                (outcome,) = await asyncio.gather(running, return_exceptions=True)
+                desk.close()
+            assert isinstance(outcome, asyncio.CancelledError), outcome
+
+
+async def settled(desk: Desk, *sequences: int, within_s: float = 20.0) -> list[OrderStatus]:
+    """Wait for the ends of orders and return them."""
+    owns = [desk.account.orders[client_order_id(SESSION, sequence)] for sequence in sequences]
+    async with asyncio.timeout(within_s):
+        while any(own.is_alive for own in owns):
+            await asyncio.sleep(0.05)
+    return [own.status for own in owns]
+
+
+async def agree(scene: Scene, desk: Desk) -> None:
+    """Assert that the desk knows every execution of the chain once, and what is held."""
+    (truth,) = (
+        scene.sim.floor.exchange.executions(name, scene.number)
+        for name in scene.sim.floor.exchange.accounts(Venue.DYDX)
+        if name == f"{wallets.TEST_ADDRESS}/0"
+    )
+    fills = [one for one in desk.reports_since(0) if isinstance(one, Fill)]
+    assert sorted((one.price, one.lots) for one in fills) == sorted((one.price, one.lots) for one in truth)
+    assert len({one.fill_id for one in fills}) == len(fills)
+    held = sum(position.lots for position in await scene.trader.positions())
+    assert desk.account.lots[scene.number] == held == sum(int(one.side) * one.lots for one in truth)
+
+
+FAULTS = ("", "unknown_executed", "unknown_lost", "event_first", "reply_first", "partial_fill", "drop")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FAULTS)
+def test_whatever_goes_wrong_the_desk_and_the_chain_agree(simulated: Any, tmp_path: Path, kind: str) -> None:
+    async def go() -> None:
+        async with simulated(speed=SPEED) as sim, at_work(sim, tmp_path) as (scene, desk):
+            async with asyncio.timeout(10.0):
+                while desk.statistics()["connected"] != 1.0:
+                    await asyncio.sleep(0.02)
+            if kind:
+                sim.fault(kind, target="/v4/ws" if kind == "drop" else "broadcast_tx_sync", count=1, delay_s=2.0)
+            desk.take(0, [scene.market(1, lots=20), scene.order(2)])
+            (taken,) = await settled(desk, 1)
+            assert (taken is OrderStatus.FILLED) == (kind not in ("unknown_lost", "partial_fill"))
+            desk.take(2, [scene.market(3, side=Side.SELL, lots=5, reduce_only=True), scene.cancel(2)])
+            await settled(desk, 2, 3)
+            await scene.blocks(3)
+            await agree(scene, desk)
+            assert await scene.trader.open_orders() == []
+            assert (desk.statistics().get("losses", 0.0) > 0.0) == (kind == "drop")
+
+    asyncio.run(go())
+
+
+@pytest.mark.slow
+def test_a_killed_desk_goes_on_where_it_was_under_the_same_names(simulated: Any, tmp_path: Path) -> None:
+    async def go() -> None:
+        async with simulated(speed=SPEED) as sim:
+            async with at_work(sim, tmp_path) as (scene, desk):
+                desk.take(0, [scene.market(1, lots=20), scene.order(2), scene.market(3, lots=3)])
+                await scene.blocks(1)
+            async with at_work(sim, tmp_path) as (scene, desk):
+                ends = await settled(desk, 1, 3)
+                assert set(ends) <= {OrderStatus.FILLED, OrderStatus.REJECTED}
+                desk.take(3, [scene.cancel(2)])
+                assert await settled(desk, 2) != [OrderStatus.FILLED]
+                await scene.blocks(3)
+                await agree(scene, desk)
+
+    asyncio.run(go())
