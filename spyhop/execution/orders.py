@@ -20,6 +20,7 @@ from spyhop.model.orders import (
     OrderStatus,
     OrderType,
     OrderUnknown,
+    Purpose,
     SubmitOrder,
 )
 
@@ -71,6 +72,13 @@ class Order(msgspec.Struct, frozen=True):
     def is_leaving(self) -> bool:
         """Return whether it is an exit at a price that has begun to fill and goes on."""
         return self.submit.reduce_only and not self.is_closing and self.status is OrderStatus.PARTIALLY_FILLED
+
+    @property
+    def is_stop(self) -> bool:
+        """Return whether it limits the loss from where it stands, and nobody has asked to take it back."""
+        kind, purpose = self.submit.type, self.submit.purpose
+        is_fixed = kind not in (OrderType.MARKET, OrderType.TRAILING_STOP)
+        return purpose is Purpose.STOP_LOSS and is_fixed and self.status is not OrderStatus.CANCEL_PENDING
 
     @property
     def left(self) -> int:

@@ -256,7 +256,7 @@ class OrderStage:
             is_ended = number in self._state.ended and not trip.is_final
             if trip.purpose and (trip.is_bare or is_ended):
                 self._close(trip, Purpose.STOP_LOSS)
-            elif not trip.purpose or any(order.is_leaving for order in alive):
+            elif not trip.purpose or trip.is_leaving(alive):
                 self._arm(trip)
             elif not trip.check_at and trip.uncovered(alive) > 0:
                 trip.check_at = self._now + int(self.params.retry_ms * NS_PER_MS)

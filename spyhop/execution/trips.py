@@ -92,6 +92,12 @@ class Trip(msgspec.Struct):
         away = self.position.side.opposite
         return self.held - sum(order.left for order in alive if order.is_closing and order.submit.side is away)
 
+    def is_leaving(self, alive: Iterable[Order]) -> bool:
+        """Return whether an exit at a price of `alive` has begun to fill, and stops still cover what had exits."""
+        alive = list(alive)
+        stops = sum(order.left for order in alive if order.is_stop)
+        return any(order.is_leaving for order in alive) and stops >= self.held - (self.entry.lots - self.armed)
+
     def dues(self) -> list[int]:
         """Return the times at which to look again."""
         return [due for due in (self.deadline, self.check_at, self.entry_due, self.recancel_at) if due > 0]

@@ -42,7 +42,7 @@ from spyhop.model.orders import (
     TradeClosed,
 )
 from spyhop.model.tape import Events, Flag, Kind, Side, Status, Venue, event, joined
-from spyhop.model.verdicts import Approved
+from spyhop.model.verdicts import Approved, RiskState, RiskStateChanged
 from spyhop.simulation.feed import GenerativeFeed, MarketParams, usual_instrument
 from spyhop.simulation.venue import SimulatedVenue, VenueParams
 
@@ -778,6 +778,48 @@ def test_an_exit_at_a_price_that_fills_in_parts_is_let_go_on() -> None:
     ]
     live.wait(60 * S)
     assert live.sent() == []
+
+
+def risk_state(ts: int, state: RiskState, instrument: int = -1) -> RiskStateChanged:
+    return RiskStateChanged(ts=ts, state=state, before=RiskState.CAN_TRADE, reasons=(), instrument=instrument)
+
+
+def test_a_halt_takes_back_what_would_enter_and_keeps_the_stops() -> None:
+    live = Live(ExecutionParams(entry_type="limit"))
+    live.approve(2 * S)
+    live.hear(3 * S, accepted(1), fill(1, 4))
+    live.sent()
+    live.stage.on_risk_state(risk_state(4 * S, RiskState.HALT))
+    assert live.sent() == [("cancel", 1)]
+
+
+def test_an_escape_closes_what_is_held_and_what_still_comes() -> None:
+    live = Live()
+    facts = live.approve(2 * S) + live.stage.on_risk_state(risk_state(3 * S, RiskState.ESCAPE))
+    live.sent()
+    facts += live.hear(4 * S, accepted(1), fill(1, 10))
+    assert live.sent() == [(2, CLOSE, -10)]
+    facts += live.hear(5 * S, fill(2, 10, Side.SELL))
+    assert closed(facts).exit_purpose == "kill"
+
+
+def test_an_escape_of_another_instrument_is_not_ours() -> None:
+    live = Live()
+    live.enter()
+    live.sent()
+    assert live.stage.on_risk_state(risk_state(5 * S, RiskState.ESCAPE, instrument=1)) == []
+    assert live.sent() == []
+
+
+def test_a_close_covers_what_came_while_another_was_under_way() -> None:
+    live = Live(ExecutionParams(entry_type="limit"))
+    live.approve(2 * S)
+    live.hear(3 * S, accepted(1), fill(1, 4, key="a"))
+    live.hear(4 * S, rejected(3))
+    live.sent()
+    live.hear(5 * S, fill(1, 2, key="b"))
+    live.wait(5 * S + 501 * MS)
+    assert live.sent() == [(5, CLOSE, -2)]
 
 
 def bracket(params: ExecutionParams, *tapes: Events) -> list[Fact]:
