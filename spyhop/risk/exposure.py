@@ -18,7 +18,8 @@ _ENDED = (OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.REJECTED, Order
 
 
 class Reservation(msgspec.Struct):
-    """The share of one approval; `is_added` when it adds to a position that was there."""
+    """The share of one approval; `is_added` when it adds to a position that was there, `is_foreign` when
+    another supervisor gave it."""
 
     instrument: int
     side: Side
@@ -28,6 +29,7 @@ class Reservation(msgspec.Struct):
     expires: int
     is_ordered: bool = False
     is_added: bool = False
+    is_foreign: bool = False
 
 
 class Exposure(msgspec.Struct):
@@ -50,24 +52,26 @@ class Exposure(msgspec.Struct):
 
     def adopt(self, order: SubmitOrder, notional: float, margin: float) -> None:
         """Hold the share of an entry that is under way and was not approved here; its margin can be lost whole."""
-        self.held[order.intent_seq] = Reservation(
-            order.instrument,
+        seq, number = order.intent_seq, order.instrument
+        is_added = self.held[seq].is_added if seq in self.held else self.num_in(number) > 0
+        self.held[seq] = Reservation(
+            number,
             order.side,
             notional,
             margin,
             risk=margin,
             expires=0,
             is_ordered=True,
-            is_added=self.num_in(order.instrument) > 0,
+            is_added=is_added,
+            is_foreign=True,
         )
 
-    def is_foreign(self, fact: OrderChanged) -> bool:
-        """Say whether `fact` tells of a new entry that holds no share here."""
-        return (
-            fact.status is OrderStatus.PENDING_NEW
-            and fact.order.purpose is Purpose.ENTRY
-            and fact.order.intent_seq not in self.held
-        )
+    def is_foreign(self, fact: Fact) -> bool:
+        """Say whether `fact` tells of an entry that was not approved here: a new one, or one that was taken over."""
+        if not isinstance(fact, OrderChanged) or fact.order.purpose is not Purpose.ENTRY:
+            return False
+        share = self.held.get(fact.order.intent_seq)
+        return fact.status is OrderStatus.PENDING_NEW if share is None else share.is_foreign
 
     def on_fact(self, fact: Fact) -> None:
         """Release what a fact sets free: an entry that ended unfilled, or a round trip that closed with its adds."""

@@ -16,7 +16,7 @@ from spyhop.model.control import Control
 from spyhop.model.decisions import Intent
 from spyhop.model.instruments import Instrument
 from spyhop.model.observations import Observation
-from spyhop.model.orders import Fact
+from spyhop.model.orders import Fact, OrderChanged
 from spyhop.model.verdicts import Approved, Refused, RiskState, Verdict
 from spyhop.risk.health import HealthParams, Market
 from spyhop.risk.limits import UNLIMITED, Breach, Case, LimitParams, first_breach, validate
@@ -88,7 +88,14 @@ class RiskStage:
         self._keep(verdict)
 
     def on_fact(self, fact: Fact) -> None:
-        """Fold a fact into the account, the exposure and what states are made from."""
+        """Fold a fact into the account, the exposure and what states are made from.
+
+        An entry that another supervisor approved counts as if it had been approved here when it was ordered.
+        """
+        exposure = self._standing.state.exposure
+        if isinstance(fact, OrderChanged) and fact.order.intent_seq not in exposure.held and exposure.is_foreign(fact):
+            self._state.approvals.append(fact.ts)
+            self._state.last_approval[fact.instrument] = fact.ts
         self._standing.on_fact(fact)
 
     def on_observation(self, observed: Observation) -> list[Notice]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import inf
 
 import msgspec
 
@@ -18,19 +19,21 @@ from spyhop.model.orders import (
     OrderChanged,
     OrderStatus,
     Reconciled,
+    SubmitOrder,
     TradeClosed,
 )
 from spyhop.model.verdicts import RiskState, RiskStateChanged
 from spyhop.risk.comparisons import Cause, compared
 from spyhop.risk.exposure import Exposure
 from spyhop.risk.health import HealthParams, Market
-from spyhop.risk.sizing import leverage_at
 from spyhop.risk.states import StateParams, Watch, bounds_of, gravest
 
 EVERYTHING = -1
 """The scope of a state that holds for all instruments."""
 
 Notice = RiskStateChanged | Comparison
+
+_OUR_REFUSAL = "refused"  # how the cause of an order begins that the executor itself would not send
 
 
 class StandingState(msgspec.Struct):
@@ -90,12 +93,12 @@ class Standing:
         state.now = max(state.now, fact.ts)
         self.account.on_fact(fact)
         if isinstance(fact, OrderChanged) and state.exposure.is_foreign(fact):
-            self._adopt(fact)
+            self._adopt(fact.order)
         state.exposure.on_fact(fact)
         match fact:
             case OrderChanged(status=OrderStatus.PENDING_NEW):
                 state.orders = [*since(state.orders, fact.ts - NS_PER_MINUTE), fact.ts]
-            case OrderChanged(status=OrderStatus.REJECTED) if fact.cause != "refused":
+            case OrderChanged(status=OrderStatus.REJECTED) if not fact.cause.startswith(_OUR_REFUSAL):
                 state.rejects.append(fact.ts)
             case TradeClosed():
                 state.streak = self.losses_in_row(fact.ts) + 1 if fact.net < 0.0 else 0
@@ -215,12 +218,12 @@ class Standing:
         beyond = any(market.is_unclean for n, market in self.state.markets.items() if n not in self._instruments)
         self._weigh(now, EVERYTHING, {"unclean": float(beyond)})
 
-    def _adopt(self, fact: OrderChanged) -> None:
-        order, instrument = fact.order, self._instruments[fact.instrument]
-        ticks = order.price or order.trigger or self.account.state.marks.get(order.instrument, 0)
-        notional = instrument.notional(ticks, order.lots)
-        leverage = order.leverage if order.leverage > 0.0 else leverage_at(notional, instrument, 1.0)
-        self.state.exposure.adopt(order, notional, notional / max(1.0, leverage))
+    # what has no price yet has no bound either: no entry is approved beside it until its first fill
+    def _adopt(self, order: SubmitOrder) -> None:
+        instrument, mark = self._instruments[order.instrument], self.account.state.marks.get(order.instrument)
+        ticks = order.price or order.trigger or mark
+        notional = inf if ticks is None else instrument.notional(ticks, order.lots)
+        self.state.exposure.adopt(order, notional, notional / max(1.0, order.leverage))
 
 
 def since(times: Sequence[int], after: int) -> list[int]:

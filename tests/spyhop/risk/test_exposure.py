@@ -112,3 +112,7 @@ def test_an_entry_approved_elsewhere_is_foreign_once(exposure: Exposure) -> None
     assert exposure.is_foreign(changed(OrderStatus.PENDING_NEW))
     assert not exposure.is_foreign(changed(OrderStatus.CANCELLED, 2))
     assert not exposure.is_foreign(changed(OrderStatus.PENDING_NEW, purpose=Purpose.STOP_LOSS))
+    assert not exposure.is_foreign(closed(7))
+    exposure.adopt(changed(OrderStatus.PENDING_NEW).order, 100.0, 50.0)
+    assert exposure.is_foreign(changed(OrderStatus.CANCELLED, 2))
+    assert (exposure.notional, exposure.margin, exposure.risk) == (100.0, 50.0, 50.0)

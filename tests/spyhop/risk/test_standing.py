@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -59,10 +60,9 @@ def ordered(
         type=OrderType.LIMIT,
         lots=10,
         purpose=Purpose.ENTRY,
-        price=1_000_000,
         intent_seq=seq,
         leverage=leverage,
-        **order,
+        **{"price": 1_000_000} | order,
     )
     return OrderChanged(ts=ts, client_order_id="o", instrument=0, status=status, filled=0, cause=cause, order=submit)
 
@@ -204,10 +204,10 @@ def test_what_is_unclean_beyond_our_instruments_holds_all(standing: Standing) ->
 
 def test_rejections_of_the_venue_count_and_our_own_refusals_do_not(standing: Standing) -> None:
     for n in range(6):
-        standing.on_fact(ordered(OrderStatus.REJECTED, TS + n, cause="refused"))
+        standing.on_fact(ordered(OrderStatus.REJECTED, TS + n, cause="refused approval 3"))
     assert standing.state_of(0) is RiskState.CAN_TRADE
     for n in range(6):
-        standing.on_fact(ordered(OrderStatus.REJECTED, TS + n, cause="rejected"))
+        standing.on_fact(ordered(OrderStatus.REJECTED, TS + n, cause="rejected o"))
     assert standing.state_of(0) is RiskState.SUSPECT
     standing.on_intent(TS + 601 * NS_PER_S, 0, 1_000_000)
     standing.on_intent(TS + 662 * NS_PER_S, 0, 1_000_000)
@@ -227,6 +227,15 @@ def test_an_entry_of_another_supervisor_is_taken_over(standing: Standing, levera
     assert (exposure.notional, exposure.margin, exposure.risk) == (1_000.0, margin, margin)
     standing.on_fact(ordered(OrderStatus.CANCELLED, leverage=leverage))
     assert exposure.held == {}
+
+
+def test_what_was_taken_over_without_a_price_has_no_bound_until_it_has_one(standing: Standing) -> None:
+    standing.on_fact(ordered(OrderStatus.PENDING_NEW, price=0))
+    exposure = standing.state.exposure
+    assert exposure.margin == math.inf
+    standing.on_fact(bought(0, Side.BUY, 4))
+    standing.on_fact(ordered(OrderStatus.PARTIALLY_FILLED, price=0))
+    assert (exposure.notional, exposure.margin) == (1_000.0, 1_000.0)
 
 
 def test_legs_that_miss_each_other_are_measured(standing: Standing) -> None:
