@@ -11,6 +11,7 @@ import msgspec
 
 from spyhop.clock import Clock, WallClock
 from spyhop.engine.pipeline import Progress
+from spyhop.engine.streams import END_OF_TIME
 from spyhop.errors import NotAvailable
 from spyhop.model import tape
 from spyhop.model.tape import Kind, Status
@@ -18,7 +19,9 @@ from spyhop.model.verdicts import EpochBegan
 from spyhop.ports import RecordKeeper
 from spyhop.storage.differences import Difference, differences
 from spyhop.storage.journal import SessionTapes, is_ended, read_facts, read_tape
+from spyhop.venues.desk.log import kept_reports
 from spyhop.wiring import nodes
+from spyhop.wiring.accounts import desk_folder
 from spyhop.wiring.plan import JournalSource, LiveSource, Pacing, SessionPlan, plan_replay
 from spyhop.wiring.records import MemoryRecords, NoTapes, SessionKeeper
 
@@ -86,6 +89,9 @@ def replay(folder: Path, on_progress: Callable[[Progress], None] = lambda progre
     recorded = read_facts(folder)
     records = MemoryRecords()
     line = nodes.pipeline(plan, NoTapes(), records)
+    for account, stream in line.order.reports.items():
+        # what the venues said, at the event times at which we heard it
+        stream.put(kept_reports(desk_folder(plan, account)), END_OF_TIME)
     line.risk.begin_epochs([entry.message for entry in recorded if isinstance(entry.message, EpochBegan)])
     line.run(on_progress=on_progress)
     replayed = records.entries

@@ -167,6 +167,15 @@ class DeskLog:
             raise StorageFailed(str(self.path), "closed, or failed before")
 
 
+def kept_reports(folder: Path) -> list[Report]:
+    """Return the reports of a desk that has ended, for a replay; none where there never was one."""
+    path = folder / NAME
+    if not path.exists():
+        return []
+    records = (_decoded(path, payload) for payload, _ in _frames(path))
+    return [record for record in records if not isinstance(record, Taken | Known)]
+
+
 def _frames(path: Path) -> Iterator[tuple[bytes, int]]:
     """Yield (payload, where it ends) up to the first record that does not check."""
     with path.open("rb") as file:
