@@ -228,6 +228,7 @@ class World:
 @example(steps=[("order", False, False, 1, 3), ("pass", 1.0), ("blink", 0, 2)])
 @example(steps=[("faults", [Fault.SLOW]), ("order", False, False, 1, 3), ("pass", 1.0), ("cancel", 0)])
 @example(steps=[("faults", [Fault.SLOW]), ("order", True, False, 1, 3), ("pass", 1.0), ("kill", 3, False)])
+@example(steps=[("order", False, False, 1, 3), ("pass", 1.0), ("faults", [Fault.NEVER]), ("cancel", 0)])
 @example(steps=[("faults", [Fault.LOST_REPLY]), ("order", True, False, 1, 4), ("kill", 0, True)])
 def test_after_any_script_and_a_quiet_while_the_venue_and_the_log_agree(steps: list[tuple[Any, ...]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -24,6 +24,7 @@ from spyhop.venues.desk.reconciling import ReconcileParams, Reconciler
 from spyhop.venues.desk.requests import RequestParams, Requests
 from spyhop.venues.desk.switch import DeadMan, SwitchParams
 from spyhop.venues.desk.telling import Teller
+from spyhop.venues.desk.unknowns import fitted
 
 _START, _TIMER, _RECONNECT = "start", "timer", "reconnect"
 
@@ -66,11 +67,10 @@ class Desk:
             for key in self._teller.account.orders:
                 trader.learn(key)
         self._left_over = list(self._teller.account.alive.values())
-        self._requests = Requests(trader, self._teller, clock, self.params.requests, self._spawn)
+        asking = fitted(self.params.requests, trader)
+        self._requests = Requests(trader, self._teller, clock, asking, self._spawn)
         self._requests.on_certain = self._on_certain
-        self._reconciler = Reconciler(
-            trader, self._teller, self._requests, clock, self.params.reconcile, self.params.requests
-        )
+        self._reconciler = Reconciler(trader, self._teller, self._requests, clock, self.params.reconcile, asking)
         self._switch = DeadMan(trader, self._teller, clock, self.params.switch)
         self._early: list[Command] = []
         self._group: asyncio.TaskGroup | None = None
@@ -130,7 +130,7 @@ class Desk:
     @property
     def is_idle(self) -> bool:
         """Say whether no order is alive and no request is under way."""
-        return not self._teller.account.alive and not self._requests.busy
+        return not self._teller.account.alive and not self._early and self._requests.is_idle
 
     def stop_entries(self, reason: str) -> None:
         """Let nothing leave any more that could open a position; cancels and reductions go on. "" lifts it."""

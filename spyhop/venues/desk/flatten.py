@@ -20,7 +20,7 @@ from spyhop.model.instruments import Instrument
 from spyhop.model.orders import OrderType, Purpose, SubmitOrder
 from spyhop.model.tape import Side
 from spyhop.ports import Trader
-from spyhop.venues.desk.unknowns import AskParams, Pause, Seconds, ask, within
+from spyhop.venues.desk.unknowns import AskParams, Pause, Seconds, ask, fitted, within
 
 Answer = TypeVar("Answer")
 Depth = Callable[[int, Side], int]
@@ -83,7 +83,7 @@ async def flatten(
 
     `session` names the closing orders; by default it is made of the clock.
     """
-    work = _Flatten(trader, instruments, clock, params or FlattenParams(), book, session)
+    work = _Flatten(trader, instruments, clock, fitted(params or FlattenParams(), trader), book, session)
     return await work.run()
 
 

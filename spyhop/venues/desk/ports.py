@@ -44,6 +44,16 @@ class AccountStream(Protocol):
 
 
 @runtime_checkable
+class Expiring(Protocol):
+    """What a Trader has besides whose requests say themselves how long the venue may take them."""
+
+    @property
+    def validity_s(self) -> float:
+        """Return for how many seconds of the clock the venue may still take a request that was sent."""
+        ...
+
+
+@runtime_checkable
 class Learning(Protocol):
     """What a Trader has besides where the venue knows our orders by other names than ours."""
 

@@ -69,12 +69,18 @@ class Requests:
         self.on_certain: Callable[[int], None] | None = None
         """Called with the instrument when the venue's word about an order has come."""
         self._leaving: set[str] = set()
+        self._num_following = 0
         teller.on_short = self._fetch
 
     @property
     def busy(self) -> set[str]:
         """Return the orders that a request is under way about."""
         return self._leaving | self._asked | self._short.keys()
+
+    @property
+    def is_idle(self) -> bool:
+        """Say whether no command waits and no request is under way."""
+        return not self.busy and self._num_following == 0 and not any(lane.is_running for lane in self._lanes.values())
 
     # ── commands in
 
@@ -294,6 +300,13 @@ class Requests:
 
     async def _follow(self, own: OwnOrder, refusal: str) -> None:
         """See that a cancellation comes to an end: the order's, or a refusal."""
+        self._num_following += 1
+        try:
+            await self._followed(own, refusal)
+        finally:
+            self._num_following -= 1
+
+    async def _followed(self, own: OwnOrder, refusal: str) -> None:
         pause = Pause(self._params)
         if not refusal:
             await self._clock.sleep(self._params.confirm_s)

@@ -13,8 +13,10 @@ from spyhop.errors import OutcomeUnknown, Throttled, VenueError
 from spyhop.execution.account import OwnOrder
 from spyhop.model.accounts import VenueOrder
 from spyhop.ports import Trader
+from spyhop.venues.desk.ports import Expiring
 
 Answer = TypeVar("Answer")
+_MARGIN = 1.2
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
 
@@ -30,6 +32,16 @@ class AskParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """How long after it left a request may still be executed: that there is no such order is believed only then.
 
     Binance takes what is at most `recvWindow` old (5 s); a short-term order of dYdX names its last block."""
+
+
+Params = TypeVar("Params", bound=AskParams)
+
+
+def fitted(params: Params, trader: Trader) -> Params:
+    """Return `params` with a validity that is not shorter than that of the trader's requests."""
+    if not isinstance(trader, Expiring):
+        return params
+    return msgspec.structs.replace(params, validity_s=max(params.validity_s, _MARGIN * trader.validity_s))
 
 
 class Pause:

@@ -417,6 +417,55 @@ def test_reports_are_offered_from_any_number_and_announced(tmp_path: Path) -> No
     play(tmp_path, script)
 
 
+def test_no_report_is_before_what_was_promised(tmp_path: Path) -> None:
+    async def script(office: Office) -> None:
+        now = office.clock.now_ns()
+        assert office.desk.promise(0) == now
+        assert office.desk.promise(now + 5) == now + 5
+        await office.send(submit(office.clock, "a"))
+        assert {one.ts for one in office.reports("a")} == {now + 5}
+
+    play(tmp_path, script)
+
+
+@pytest.mark.parametrize("fault", [Fault.NEVER, Fault.SLOW, Fault.THROTTLED, Fault.LATE, Fault.EXECUTED_503])
+def test_idle_is_when_nothing_is_under_way_any_more(tmp_path: Path, fault: Fault) -> None:
+    async def script(office: Office) -> None:
+        assert office.desk.is_idle
+        office.venue.lose()
+        office.venue.faults.append(fault)
+        await office.send(submit(office.clock, "a"))
+        for _ in range(200):
+            if office.desk.is_idle:
+                break
+            await office.clock.run(0.1)
+        told = office.desk.num_reports
+        agree(office)
+        await office.clock.run(20.0)
+        assert {type(one) for one in office.desk.reports_since(told)} <= {Reconciled}
+
+    play(tmp_path, script)
+
+
+def test_the_venues_word_counts_only_when_no_request_can_arrive_any_more(tmp_path: Path) -> None:
+    async def run() -> None:
+        office = Office(tmp_path)
+        office.venue = SlowVenue(office.clock, late_s=40.0)
+        await office.open()
+        office.venue.faults.append(Fault.SLOW)
+        await office.send(limit(office.clock, "a"), seconds=80.0)
+        assert office.about("a") == [OrderSent, OrderUnknown, OrderAccepted]
+        await office.kill()
+
+    asyncio.run(run())
+
+
+class SlowVenue(ScriptedVenue):
+    """Takes requests that are forty seconds old."""
+
+    validity_s = 40.0
+
+
 def test_slippage_is_against_what_the_order_was_decided_at(tmp_path: Path) -> None:
     async def script(office: Office) -> None:
         await office.send(submit(office.clock, "a", type=OrderType.LIMIT, price=98))
