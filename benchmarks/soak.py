@@ -39,8 +39,8 @@ GAP_S = 240.0
 PAUSE_S = 240.0
 """How long before the end of an hour faults end, so that what they left can be mended."""
 WELL_WITHIN_S = 3_600.0
-"""How long feeds may take to be well after the last fault: a handshake that hangs costs 10 s of the machine's time, which
-are ten minutes here, and there may be several in a row."""
+"""How long feeds may take to be well after the last fault: a handshake that hangs costs 10 s of the machine's time,
+which are ten minutes here, and there may be several in a row."""
 WARM_HOURS = 3.0
 MAX_GROWTH_MB = 25.0
 MAX_VENUE_GROWTH_MB = 45.0
