@@ -10,6 +10,8 @@ from spyhop.clock import NS_PER_S
 from spyhop.model.observations import Comparison, Observation
 from spyhop.model.tape import Side
 
+_NUM_GAPS = 16
+
 
 class HealthParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A volatility is compared with the mean of its last `num_volatility`, exponentially weighted."""
@@ -29,9 +31,12 @@ class Market(msgspec.Struct):
     num_sigma: int = 0
     volatility_ratio: float = 1.0
     is_unclean: bool = False
+    gaps: list[int] = []  # between the newest observations, nanoseconds
 
     def observe(self, observed: Observation, comparison: Comparison, params: HealthParams) -> None:
         """Take a newer observation and its effective differences."""
+        if self.observed is not None:
+            self.gaps = [*self.gaps[1 - _NUM_GAPS :], observed.ts - self.observed.ts]
         self.observed = observed
         self.buy_diff = comparison.buy.total if comparison.buy is not None else 0.0
         self.sell_diff = comparison.sell.total if comparison.sell is not None else 0.0
@@ -51,8 +56,10 @@ class Market(msgspec.Struct):
         }
 
     def silence_s(self, now: int) -> float:
-        """Return how long ago the market was observed, 0.0 before it ever was."""
-        return 0.0 if self.observed is None else max(0, now - self.observed.ts) / NS_PER_S
+        """Return how long ago the market was observed beyond its longest pause of late, 0.0 before it had one."""
+        if self.observed is None or not self.gaps:
+            return 0.0
+        return max(0, now - self.observed.ts - max(self.gaps)) / NS_PER_S
 
     def depth(self, side: Side) -> float | None:
         """Return the quote currency within 5 bp that an order on `side` takes, None before an observation."""

@@ -52,7 +52,7 @@ class StateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     suspect_data_age_s: _Bound = 2.0
     halt_data_age_s: _Bound = 5.0
     suspect_silence_s: _Bound = 120.0
-    """Since the newest observation of an instrument, while others are observed."""
+    """Since an instrument should have been observed, as it was of late, while others are."""
     halt_silence_s: _Bound = 300.0
     suspect_clock_skew_s: _Bound = 0.5
     halt_clock_skew_s: _Bound = 2.0
@@ -102,7 +102,7 @@ RULES: dict[str, Rule] = {
         ),
         Rule(
             "silence",
-            "the time since a market was observed, seconds",
+            "the time since a market should have been observed, seconds",
             lambda p: Bounds(p.suspect_silence_s, p.halt_silence_s),
         ),
         Rule(

@@ -30,9 +30,6 @@ def test_what_nobody_observes_is_not_measured() -> None:
 def test_age_and_skew_are_seconds_whatever_the_sign(make_observation: MakeObservation) -> None:
     market = seen(Market(), make_observation(age_ns=3 * NS_PER_S, clock_skew_ns=-NS_PER_S // 2))
     assert (market.measured()["data_age"], market.measured()["clock_skew"]) == (3.0, 0.5)
-    observed = market.observed
-    assert observed is not None
-    assert market.silence_s(observed.ts + 7 * NS_PER_S) == 7.0
 
 
 def test_a_buyer_takes_the_asks(make_observation: MakeObservation) -> None:
@@ -59,3 +56,22 @@ def test_volatility_is_compared_with_the_mean_before_it(make_observation: MakeOb
 def test_a_volatility_that_is_not_ready_changes_nothing(make_observation: MakeObservation) -> None:
     market = seen(Market(), make_observation(sigma_1m=0.0))
     assert (market.num_sigma, market.volatility_ratio) == (0, 1.0)
+
+
+def test_silence_is_what_goes_beyond_the_usual_pause(make_observation: MakeObservation) -> None:
+    start = make_observation().ts
+    market = seen(Market(), make_observation())
+    assert market.silence_s(start + 3_600 * NS_PER_S) == 0.0
+    for second in (30, 31, 60):
+        seen(market, make_observation(ts=start + second * NS_PER_S))
+    assert market.silence_s(start + 90 * NS_PER_S) == 0.0
+    assert market.silence_s(start + 97 * NS_PER_S) == 7.0
+
+
+def test_a_long_pause_is_forgotten_after_enough_short_ones(make_observation: MakeObservation) -> None:
+    start = make_observation().ts
+    market = seen(Market(), make_observation())
+    for n in range(17):
+        seen(market, make_observation(ts=start + (600 + n) * NS_PER_S))
+        assert len(market.gaps) <= 16
+    assert market.silence_s(start + 716 * NS_PER_S) == 99.0

@@ -163,13 +163,14 @@ def test_operators_words_are_told_even_when_they_change_nothing(standing: Standi
 
 
 def test_a_market_that_falls_silent_is_suspected(standing: Standing, make_observation: MakeObservation) -> None:
-    standing.on_observation(make_observation())
-    for minute in range(7):
-        standing.on_observation(make_observation(instrument=1, ts=TS + minute * NS_PER_MINUTE))
-    silent = [change for change in changes(standing.take_notices()) if change[0] == 0]
-    assert silent == [
-        (0, RiskState.CAN_TRADE, RiskState.SUSPECT),
-        (0, RiskState.SUSPECT, RiskState.HALT),
+    for minute in range(9):
+        for instrument in (0, 1) if minute < 2 else (1,):
+            standing.on_observation(make_observation(instrument=instrument, ts=TS + minute * NS_PER_MINUTE))
+    told = [one for one in standing.take_notices() if isinstance(one, RiskStateChanged)]
+    # last observed in minute 1, its pace a minute: 120 s late in minute 4 and 300 s in minute 7, at the bounds
+    assert [((one.ts - TS) // NS_PER_MINUTE, one.instrument, one.state) for one in told] == [
+        (5, 0, RiskState.SUSPECT),
+        (8, 0, RiskState.HALT),
     ]
 
 
