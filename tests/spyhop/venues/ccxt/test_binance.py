@@ -122,6 +122,20 @@ def test_a_day_without_fills_is_leapt_over(days_ago: float, num_windows: int) ->
     play(Venue.BINANCE_SPOT, {"myTrades": lambda params: []}, scene)
 
 
+def test_what_is_long_ago_is_found_by_number_and_nothing_before_it() -> None:
+    async def scene(trader: Any, stood: Answers) -> None:
+        since = NOW - 40 * NS_PER_DAY
+        told = [trade(number, (since + day * NS_PER_DAY) // NS_PER_MS) for number, day in ((3, -1), (5, 0), (9, 39))]
+        stood.answers = {
+            **stood.answers,
+            "myTrades": lambda params: [one for one in told if one["id"] >= params["fromId"]],
+        }
+        assert [fill.fill_id for fill in await trader.fills(2, since)] == ["5", "9"]
+
+    answers = {"order": lambda params: {"clientOrderId": OURS}, "ticker/price": lambda params: {"price": "650.5"}}
+    play(Venue.BINANCE_SPOT, answers, scene)
+
+
 def test_what_the_venue_says_of_a_key_is_told() -> None:
     async def scene(trader: Any, stood: Answers) -> None:
         rights = await trader.rights()

@@ -202,7 +202,7 @@ def test_fills_are_read_page_by_page_and_once(monkeypatch: pytest.MonkeyPatch) -
         {
             "id": f"t{number}",
             "order": "5",
-            "timestamp": 10 + number // 2,
+            "timestamp": 10 + (number + 1) // 2,
             "side": "sell",
             "amount": 0.002,
             "price": 60_000.1,
