@@ -26,7 +26,7 @@ from spyhop.model.orders import (
 )
 from spyhop.model.tape import Side, Venue
 from spyhop.venues.binance.account_wire import account_event
-from spyhop.venues.binance.private import UsdmPrivate
+from spyhop.venues.binance.private import SpotPrivate, UsdmPrivate
 from spyhop.venues.binance.reports import BinanceReports
 from spyhop.venues.ccxt.trader import binance_trader
 from spyhop.venues.live.private import Connected, Lost
@@ -327,5 +327,74 @@ def test_the_stream_of_a_simulator_tells_what_its_rest_knows(simulated: Callable
                 (one.fill_id, one.price, one.lots, one.fee, one.client_order_id) for one in fills
             ]
             assert sum(one.lots for one in filled) == 500
+
+    asyncio.run(go())
+
+
+@pytest.mark.slow
+def test_a_stop_that_is_triggered_is_accepted_once_and_filled_under_its_name(simulated: Callable[..., Any]) -> None:
+    async def go() -> None:
+        async with simulated(speed=20.0) as sim:
+            mine = [one for one in sim.floor.exchange.instruments if one.venue is Venue.BINANCE_USDM]
+            http = HttpClient(sim.clock, headers={"X-MBX-APIKEY": sim.key.key})
+            try:
+                async with sim.listen(UsdmPrivate(sim.endpoints.binance_usdm, http, FeedParams())) as heard:
+                    await heard.until(lambda event: isinstance(event, Connected))
+                    bid, ask = sim.top(0)
+                    about = {"symbol": "BTCUSDT", "quantity": "0.100", "algoType": "CONDITIONAL", "type": "STOP_MARKET"}
+                    for name, side, trigger in (("up", "BUY", ask + 20), ("down", "SELL", bid - 20)):
+                        asked = {"clientAlgoId": name, "side": side, "triggerPrice": trigger}
+                        await sim.call("POST", "/fapi/v1/algoOrder", **about, **asked)
+                    await heard.until(
+                        lambda event: type(event).__name__ == "AlgoUpdate" and event.order.status == "FINISHED", 30.0
+                    )
+            finally:
+                await http.close()
+            reports = BinanceReports(mine, lambda name: True)
+            events = [told for told in heard.told if not isinstance(told.event, Connected | Lost)]
+            said = [report for told in events for report in reports.read(told.ts_recv, told.event).reports]
+            accepted = [one.client_order_id for one in said if isinstance(one, OrderAccepted)]
+            assert accepted == ["up", "down"]
+            filled = [one for one in said if isinstance(one, Fill)]
+            (name,) = {one.client_order_id for one in filled}
+            assert {one.side for one in filled} == {Side.BUY if name == "up" else Side.SELL}
+            assert sum(one.lots for one in filled) == 100
+            assert len(said) == 2 + len(filled)
+
+    asyncio.run(go())
+
+
+@pytest.mark.slow
+def test_the_stream_of_spot_tells_what_its_rest_knows(simulated: Callable[..., Any]) -> None:
+    async def go() -> None:
+        async with simulated() as sim:
+            (one,) = [one for one in sim.floor.exchange.instruments if one.venue is Venue.BINANCE_SPOT]
+            key, ends = sim.key, sim.endpoints
+            trader = binance_trader(
+                Venue.BINANCE_SPOT, ends, key.key, key.secret, [one], sim.clock, is_ours=lambda name: True
+            )
+            adapter = SpotPrivate(ends.binance_spot, key.key, key.secret, FeedParams())
+            try:
+                since = sim.clock.now_ns()
+                async with sim.listen(adapter) as heard:
+                    await heard.until(lambda event: isinstance(event, Connected))
+                    about = {"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.50000"}
+                    limit = {"type": "LIMIT", "timeInForce": "GTC", "price": sim.top(one.id)[0] // 100 * 99}
+                    await sim.call("POST", "/api/v3/order", **about, **limit, newClientOrderId="rests")
+                    await sim.call("DELETE", "/api/v3/order", symbol="BTCUSDT", origClientOrderId="rests")
+                    await sim.call("POST", "/api/v3/order", **about, type="MARKET", newClientOrderId="takes")
+                    await heard.until(lambda event: getattr(event, "status", "") == "FILLED")
+                    fills = await trader.fills(one.id, since)
+            finally:
+                await trader.close()
+            reports = BinanceReports([one], lambda name: True)
+            events = [told for told in heard.told if not isinstance(told.event, Connected | Lost)]
+            said = [report for told in events for report in reports.read(told.ts_recv, told.event).reports]
+            others = [(type(one).__name__, one.client_order_id) for one in said if not isinstance(one, Fill)]
+            assert others == [("OrderAccepted", "rests"), ("OrderCancelled", "rests"), ("OrderAccepted", "takes")]
+            assert [(one.fill_id, one.price, one.lots, one.fee) for one in said if isinstance(one, Fill)] == [
+                (one.fill_id, one.price, one.lots, one.fee) for one in fills
+            ]
+            assert sum(one.lots for one in fills) == 50_000
 
     asyncio.run(go())
