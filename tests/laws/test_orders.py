@@ -37,12 +37,13 @@ from spyhop.model.orders import (
     OrderType,
     OrderUnknown,
     Purpose,
+    Reconciled,
     Report,
     SubmitOrder,
     TradeClosed,
 )
 from spyhop.model.tape import EVENT, Events, Kind, Side, Status, Venue, event
-from spyhop.model.verdicts import Approved
+from spyhop.model.verdicts import Approved, RiskState, RiskStateChanged
 
 S, MS = NS_PER_S, NS_PER_MS
 COIN = Instrument(id=0, venue=Venue.SIMULATED, symbol="COINUSDT", tick_size=Decimal("0.5"), lot_size=Decimal("0.1"))
@@ -97,7 +98,7 @@ class Orders(RuleBasedStateMachine):
         self.facts: list[Fact] = []
         self.latest: dict[str, OrderChanged] = {}
         self.true_lots = 0
-        self.bare_since = 0
+        self.bare_since, self.is_clean = 0, True
 
     # what the venue does
 
@@ -110,6 +111,8 @@ class Orders(RuleBasedStateMachine):
                 if not known:
                     self.true_lots += report.side * report.lots
                     self.filled[report.client_order_id] += report.lots
+            if isinstance(report, Reconciled):
+                self.is_clean = report.is_clean
             if isinstance(report, OrderCancelled | OrderExpired | OrderRejected):
                 self.over.add(report.client_order_id)
         self.told += reports
@@ -186,7 +189,9 @@ class Orders(RuleBasedStateMachine):
             expires=self.now + S,
         )
         self._take(self.stage.advance(NOTHING, self.now))
+        known = len(self.submitted)
         self._take(self.stage.on_approved(approved))
+        assert self.is_clean or len(self.submitted) == known
 
     @has_orders
     @rule(k=which)
@@ -245,6 +250,17 @@ class Orders(RuleBasedStateMachine):
     def wait(self, wait_ms: int) -> None:
         self.now += wait_ms * MS
         self._take(self.stage.advance(NOTHING, self.now))
+
+    @rule(state=st.sampled_from([RiskState.SUSPECT, RiskState.HALT, RiskState.ESCAPE]))
+    def supervise(self, state: RiskState) -> None:
+        self.now += MS
+        self._take(self.stage.advance(NOTHING, self.now))
+        changed = RiskStateChanged(ts=self.now, state=state, before=RiskState.CAN_TRADE, reasons=())
+        self._take(self.stage.on_risk_state(changed))
+
+    @rule(is_clean=st.booleans())
+    def reconcile(self, is_clean: bool) -> None:
+        self._hear(Reconciled(ts=self.now, instrument=0, is_clean=is_clean, cause="timer"))
 
     @rule()
     def restart(self) -> None:
@@ -330,5 +346,5 @@ class Orders(RuleBasedStateMachine):
 
 TestOrders = pytest.mark.slow(Orders.TestCase)
 TestOrders.settings = settings(
-    max_examples=150, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=150, stateful_step_count=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
