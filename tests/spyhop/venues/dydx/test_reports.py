@@ -290,7 +290,7 @@ def test_against_the_chain_every_order_comes_to_the_end_that_it_came_to(simulate
                 )
 
             listener = DydxPrivate(sim.endpoints.dydx, wallets.TEST_ADDRESS)
-            async with sim.listen(listener, FeedParams(silence_seconds=5.0)) as heard:
+            async with sim.listen(listener, FeedParams(silence_seconds=20.0)) as heard:
                 await heard.until(lambda event: isinstance(event, wire.Height))
                 num_read = 0
                 await submit(1, type=OrderType.MARKET, price=0)
