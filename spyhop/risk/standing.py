@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from math import inf
 
@@ -226,6 +227,6 @@ class Standing:
         self.state.exposure.adopt(order, notional, notional / max(1.0, order.leverage))
 
 
-def since(times: Sequence[int], after: int) -> list[int]:
-    """Return the times later than `after`."""
-    return [ts for ts in times if ts > after]
+def since(times: list[int], after: int) -> list[int]:
+    """Return those of ordered `times` that are later than `after`."""
+    return times[bisect_right(times, after) :] if times and times[0] <= after else times

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 import numpy as np
@@ -18,6 +18,8 @@ from spyhop.model.decisions import Intent
 from spyhop.model.instruments import Instrument
 from spyhop.model.observations import Observation
 from spyhop.model.orders import (
+    CancelOrder,
+    Command,
     Fact,
     Fill,
     FundingPaid,
@@ -367,6 +369,22 @@ def test_a_kill_wants_everything_flat(stage: RiskStage, make_intent: MakeIntent)
     assert isinstance(changed, RiskStateChanged)
     assert (changed.state, changed.instrument) == (RiskState.ESCAPE, -1)
     assert (stage.is_killed, stage.is_draining, stage.is_paused) == (True, False, False)
+
+
+def test_exits_never_come_to_the_gate(stage: RiskStage, make_intent: MakeIntent) -> None:
+    # nothing that a supervisor is asked takes a command, so nothing of it can be refused
+    asked = {name: get_type_hints(part) for name, part in vars(RiskStage).items() if callable(part) and name[0] != "_"}
+    taken = {kind for hints in asked.values() for name, kind in hints.items() if name != "return"}
+    assert Intent in taken
+    assert not {SubmitOrder, CancelOrder, Command} & taken
+    # and what exits do is folded in the gravest state, too
+    approved = stage.on_intent(make_intent())
+    assert isinstance(approved, Approved)
+    entry, leave = facts_of(approved, 1_000_000)[:3], facts_of(approved, 1_000_000)[3:]
+    tell(stage, entry)
+    stage.on_control(Control.KILL)
+    tell(stage, leave)
+    assert stage.statistics()["margin_in_use"] == 0.0
 
 
 def test_an_observation_of_a_strange_instrument_is_an_error(
