@@ -12,7 +12,31 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spyhop.errors import NotAvailable, SpyhopError, UserError
+from cluster.data_cli import data_app
+from cluster.flags import (
+    SOURCE,
+    File,
+    Generate,
+    Hours,
+    Interval,
+    Json,
+    Lang,
+    Leverage,
+    Live,
+    Paper,
+    Profile,
+    Replay,
+    Runs,
+    Seed,
+    SessionName,
+    Set,
+    Size,
+    Speed,
+    Symbols,
+    Venues,
+    overrides,
+)
+from spyhop.errors import SpyhopError, UserError
 
 if TYPE_CHECKING:
     from cluster.origins import Origin
@@ -24,63 +48,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-data_app = typer.Typer(help="Bring recordings into a lake, list and verify what it holds.")
 app.add_typer(data_app, name="data")
 
 INTERRUPTED = 130
-
-SETTINGS = "Settings"
-SOURCE = "Where events come from"
-SEEDS = "Trading"
-
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Set one setting; may be repeated.", rich_help_panel=SETTINGS),
-]
-File = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help="Settings file; ./spyhop.toml if there.", rich_help_panel=SETTINGS),
-]
-Profile = Annotated[str, typer.Option(metavar="NAME", help="Shipped profile to begin with.", rich_help_panel=SETTINGS)]
-Runs = Annotated[
-    str | None, typer.Option(metavar="DIR", help="Folder of sessions, ./runs by default.", rich_help_panel=SETTINGS)
-]
-Lang = Annotated[
-    str | None, typer.Option(metavar="LANG", help="en, zh-TW or zh-CN; by locale.", rich_help_panel=SETTINGS)
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text.")]
-Symbols = Annotated[
-    str | None, typer.Option(metavar="A,B", help="Symbols, separated by commas.", rich_help_panel=SOURCE)
-]
-Replay = Annotated[
-    str | None,
-    typer.Option("--replay", metavar="LAKE", help="Take events from this lake.", rich_help_panel=SOURCE),
-]
-Generate = Annotated[
-    bool,
-    typer.Option("--generate", help="Take events from the generative market, without sockets.", rich_help_panel=SOURCE),
-]
-Venues = Annotated[
-    str | None,
-    typer.Option(
-        metavar="WHICH",
-        help="simulator (default: embedded, no keys, no internet), live, or a file with a simulator's ready line.",
-        rich_help_panel=SOURCE,
-    ),
-]
-Speed = Annotated[
-    str | None,
-    typer.Option(metavar="N", help="Event time over wall time; 0 is as fast as it goes.", rich_help_panel=SOURCE),
-]
-Seed = Annotated[str | None, typer.Option(metavar="N", help="What chance starts from.", rich_help_panel=SOURCE)]
-Hours = Annotated[str | None, typer.Option(metavar="H", help="Hours of event time, 1.0.", rich_help_panel=SEEDS)]
-Leverage = Annotated[str | None, typer.Option(metavar="X", help="Highest leverage, 100.", rich_help_panel=SEEDS)]
-Size = Annotated[str | None, typer.Option(metavar="USDT", help="Margin of one trade, 100.", rich_help_panel=SEEDS)]
-Interval = Annotated[str | None, typer.Option(metavar="S", help="Seconds between analyses, 30.", rich_help_panel=SEEDS)]
-Paper = Annotated[bool, typer.Option("--paper", help="Simulated fills (default).", rich_help_panel=SEEDS)]
-Live = Annotated[bool, typer.Option("--live", help="Real orders; comes with a later version.", rich_help_panel=SEEDS)]
-Lake = Annotated[str, typer.Option("--lake", metavar="DIR", help="Folder or URI of the lake.")]
-SessionName = Annotated[str, typer.Argument(metavar="[SESSION]", help="Id of a session, or latest.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -124,9 +94,9 @@ def run(
     lang: Lang = None,
     as_json: Json = False,
 ) -> None:
-    """Run a paper session: watch, decide, check the risk, trade against the simulated venue."""
-    _refuse_live(live, paper)
-    given = _overrides(
+    """Run a session: watch, decide, check the risk, trade; on paper unless --live is said."""
+    _refuse_both(live, paper)
+    given = overrides(
         symbols=symbols, speed=speed, seed=seed, hours=hours, leverage=leverage, size=size, interval=interval,
         runs=runs, lang=lang,
     )  # fmt: skip
@@ -136,10 +106,15 @@ def run(
     from cluster import sessions
 
     if report:
-        sessions.report(loaded, "latest", None, as_json=as_json)
+        sessions.report(loaded, "latest", None, mode="live" if live else "", as_json=as_json)
         return
     ran = sessions.run(
-        loaded, _origin(replay, generate, venues), is_local=local, is_watched=watch, has_dashboard=dashboard
+        loaded,
+        _origin(replay, generate, venues),
+        is_live=live,
+        is_local=local,
+        is_watched=watch,
+        has_dashboard=dashboard,
     )
     sessions.say(ran, as_json=as_json)
 
@@ -161,7 +136,7 @@ def watch(
     lang: Lang = None,
 ) -> None:
     """Show the detectors and the 23 probabilities in colour; nothing is traded."""
-    given = _overrides(
+    given = overrides(
         symbols=symbols, speed=speed, seed=seed, hours=hours, interval=interval, lang=lang
     )  # fmt: skip
     from cluster import commands, sessions
@@ -183,11 +158,11 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Say what a session earned after fees, slippage and funding, and whether that shows an edge."""
-    _refuse_live(live, paper)
+    _refuse_both(live, paper)
     from cluster import commands, sessions
 
-    loaded = commands.settings(profile, config, set_ or [], _overrides(runs=runs))
-    sessions.report(loaded, session, out, as_json=as_json)
+    loaded = commands.settings(profile, config, set_ or [], overrides(runs=runs))
+    sessions.report(loaded, session, out, mode="live" if live else "", as_json=as_json)
 
 
 @app.command()
@@ -203,8 +178,88 @@ def replay(
     """Run a session's tape again and compare every decision, verdict, order and fill to the bit."""
     from cluster import commands, sessions
 
-    loaded = commands.settings(profile, config, set_ or [], _overrides(runs=runs))
+    loaded = commands.settings(profile, config, set_ or [], overrides(runs=runs))
     sessions.replay(loaded, session, as_json=as_json)
+
+
+@app.command()
+def doctor(
+    *,
+    venues: Venues = None,
+    symbols: Symbols = None,
+    leverage: Leverage = None,
+    size: Size = None,
+    profile: Profile = "default",
+    config: File = None,
+    set_: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Examine the accounts that would trade live: keys, clock, money, leverage, foreign orders; changes nothing."""
+    given = overrides(symbols=symbols, leverage=leverage, size=size)
+    from cluster import commands, trading
+
+    loaded = commands.settings(profile, config, set_ or [], given)
+    trading.leave(trading.doctor(loaded, venues or "live", as_json=as_json))
+
+
+@app.command()
+def kill(
+    *,
+    venues: Venues = None,
+    symbols: Symbols = None,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="What the records shall say.")] = "by the operator",
+    lift: Annotated[bool, typer.Option("--lift", help="Permit entries again, nothing else.")] = False,
+    runs: Runs = None,
+    profile: Profile = "default",
+    config: File = None,
+    set_: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Cancel every order, close every position, ask the venues until all is flat; works with everything else dead."""
+    given = overrides(symbols=symbols, runs=runs)
+    from cluster import commands, trading
+
+    loaded = commands.settings(profile, config, set_ or [], given)
+    if lift:
+        trading.lift(loaded)
+    else:
+        trading.leave(trading.kill(loaded, venues, reason, as_json=as_json))
+
+
+@app.command("halts")
+def show_halts(
+    session: SessionName = "latest",
+    number: Annotated[int, typer.Argument(metavar="[N]", help="Explain the N-th.", min=0)] = 0,
+    *,
+    runs: Runs = None,
+    profile: Profile = "default",
+    config: File = None,
+    set_: Set = None,
+    as_json: Json = False,
+) -> None:
+    """List a session's halts, or explain one: mid deviation, slippage or age, with numbers and thresholds."""
+    from cluster import commands, trading
+
+    trading.show_halts(
+        commands.settings(profile, config, set_ or [], overrides(runs=runs)), session, number, as_json=as_json
+    )
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the files go.")] = Path("export"),
+    *,
+    live: Live = False,
+    runs: Runs = None,
+    profile: Profile = "default",
+    config: File = None,
+    set_: Set = None,
+) -> None:
+    """Write risk_state.json and pnl.csv from the ledger, of paper sessions or of live ones."""
+    from cluster import commands, trading
+
+    loaded = commands.settings(profile, config, set_ or [], overrides(runs=runs))
+    trading.export(loaded, out, "live" if live else "paper")
 
 
 @app.command()
@@ -219,55 +274,6 @@ def config(
     from cluster import commands
 
     commands.show_settings(commands.settings(profile, config, set_ or [], []), as_json=as_json)
-
-
-@data_app.command("import")
-def data_import(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings, of any format that is known.")],
-    lake: Lake,
-    *,
-    as_json: Json = False,
-) -> None:
-    """Bring recordings into a lake; what cannot be read is set aside with file, line and reason."""
-    from cluster import lakes
-
-    lakes.import_data(files, lake, as_json=as_json)
-
-
-@data_app.command("ls")
-def data_ls(lake: Lake, *, as_json: Json = False) -> None:
-    """List what a lake holds."""
-    from cluster import lakes
-
-    lakes.list_lake(lake, as_json=as_json)
-
-
-@data_app.command("verify")
-def data_verify(lake: Lake, *, as_json: Json = False) -> None:
-    """Look for gaps, duplicates, disorder, crossed books, sequence breaks and clock offsets in a lake."""
-    from cluster import lakes
-
-    lakes.verify_lake(lake, as_json=as_json)
-
-
-@data_app.command("record")
-def data_record(
-    *,
-    out: Annotated[str, typer.Option("--out", metavar="DIR", help="Folder of the recording; its lake is DIR/lake.")],
-    venues: Venues = None,
-    symbols: Symbols = None,
-    seconds: Annotated[float, typer.Option(metavar="N", min=0, help="How long; 0 is until Ctrl-C.")] = 0.0,
-    raw: Annotated[bool, typer.Option("--raw/--no-raw", help="Keep the frames as received, too.")] = True,
-    profile: Profile = "default",
-    config: File = None,
-    set_: Set = None,
-    as_json: Json = False,
-) -> None:
-    """Record what venues send into a lake; a killed recording goes on, its gap marked."""
-    from cluster import commands, recording
-
-    loaded = commands.settings(profile, config, set_ or [], _overrides(symbols=symbols))
-    recording.record(loaded, venues or "simulator", out, seconds=seconds, is_raw=raw, as_json=as_json)
 
 
 @app.command("venue-sim")
@@ -333,35 +339,15 @@ def _said(sentence: str, code: int) -> int:
     return code
 
 
-def _refuse_live(live: bool, paper: bool) -> None:
+def _refuse_both(live: bool, paper: bool) -> None:
     if live and paper:
         raise UserError("--paper and --live exclude each other")
-    if live:
-        raise NotAvailable("live trading comes with a later version of Spyhop; use --paper")
 
 
 def _origin(replay: str | None, generate: bool, venues: str | None) -> Origin:
     from cluster.origins import Origin
 
     return Origin.of(replay, venues, generate=generate)
-
-
-# the flags of the command line that set a setting, under the name that the settings know
-_FLAGS = {
-    "symbols": "session.symbols",
-    "speed": "session.speed",
-    "seed": "session.seed",
-    "hours": "session.hours",
-    "runs": "session.runs",
-    "lang": "display.lang",
-    "leverage": "leverage",
-    "size": "position_size_usdt",
-    "interval": "analysis_interval_sec",
-}
-
-
-def _overrides(**given: str | None) -> list[tuple[str, str, str]]:
-    return [(f"--{flag}", _FLAGS[flag], text) for flag, text in given.items() if text is not None]
 
 
 if __name__ == "__main__":

@@ -19,11 +19,12 @@ from cluster.commands import Loaded, print_json, stdout
 from cluster.language import chosen, words
 from cluster.origins import Origin, requested
 from cluster.terminal import Meter, event_time, stopping
+from cluster.trading import permitted
 from cluster.watch import Screen, ShownRecords, Watcher
 from spyhop.clock import WallClock
 from spyhop.config.settings import Settings
 from spyhop.engine.pipeline import Progress
-from spyhop.errors import ReplayDiverged, UserError
+from spyhop.errors import MissingInput, ReplayDiverged, UserError
 from spyhop.model.decisions import Decision
 from spyhop.model.entries import Entry
 from spyhop.model.rows import Rows
@@ -52,16 +53,24 @@ class Ran(msgspec.Struct, frozen=True):
     net: float
 
 
-def run(loaded: Loaded, origin: Origin, *, is_local: bool, is_watched: bool, has_dashboard: bool) -> Ran:
-    """Run a paper session to its end, or until Ctrl-C has drained it; progress goes to stderr."""
+def run(loaded: Loaded, origin: Origin, *, is_live: bool, is_local: bool, is_watched: bool, has_dashboard: bool) -> Ran:
+    """Run a session to its end, or until Ctrl-C has drained it; progress goes to stderr."""
+    if is_live and is_local:
+        raise UserError("--live needs actors that can be restarted; it excludes --local")
     if is_watched and not is_local:
         raise UserError("--watch needs --local: the screen shows what happens in this process")
     if not kernels.are_prepared():
         # before a market is there that would not wait for us
         Console(stderr=True).print("compiling the kernels of this version, once (about a minute)")
         kernels.prepare()
-    with requested(origin, loaded.settings, runner="local" if is_local else "ray") as request:
-        plan = plan_session(loaded.settings, request, WallClock())
+    mode = "live" if is_live else "paper"
+    with requested(origin, loaded.settings, mode=mode, runner="local" if is_local else "ray") as request:
+        settings = loaded.settings
+        if is_live:
+            if request.endpoints is None:
+                raise UserError("--live trades where events come from: it needs --venues, not a recording")
+            settings = permitted(loaded, request.endpoints)
+        plan = plan_session(settings, request, WallClock())
         return _run(plan, is_local=is_local, is_watched=is_watched, has_dashboard=has_dashboard)
 
 
@@ -183,9 +192,13 @@ def replay(loaded: Loaded, session: str, *, as_json: bool) -> None:
         stdout().print(f"{said} from {result.num_events:,} events")
 
 
-def report(loaded: Loaded, session: str, out: Path | None, *, as_json: bool) -> None:
-    """Write a session's report as HTML and JSON, into its own folder unless `out` is given, and print it."""
-    folder = journal.find_session(Path(loaded.settings.session.runs), session)
+def report(loaded: Loaded, session: str, out: Path | None, *, mode: str = "", as_json: bool) -> None:
+    """Write a session's report as HTML and JSON, into its own folder unless `out` is given, and print it.
+
+    `latest` is the newest of `mode`, when one is given.
+    """
+    runs = Path(loaded.settings.session.runs)
+    folder = _newest(runs, mode) if mode and session == "latest" else journal.find_session(runs, session)
     made = reports.of_session(folder)
     target = out or folder
     target.mkdir(parents=True, exist_ok=True)
@@ -194,6 +207,13 @@ def report(loaded: Loaded, session: str, out: Path | None, *, as_json: bool) -> 
         print_json(made)
         return
     sys.stdout.write(f"{summary(made)}\nreport: {html} and {data.name} beside it\n")
+
+
+def _newest(runs: Path, mode: str) -> Path:
+    for name in reversed(journal.sessions(runs) if runs.is_dir() else []):
+        if journal.read_session(runs / name).mode == mode:
+            return runs / name
+    raise MissingInput(f"there is no {mode} session in {runs}")
 
 
 def language(settings: Settings) -> str:

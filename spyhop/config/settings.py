@@ -16,6 +16,7 @@ from spyhop.simulation.feed import MarketParams
 from spyhop.simulation.venue import VenueParams
 from spyhop.strategies.stage import DecisionParams
 from spyhop.venues.desk.desk import DeskParams
+from spyhop.venues.doctor import DoctorParams
 from spyhop.venues.params import FeedParams
 
 _PASSWORD = re.compile(r"//[^/@]*:[^/@]+@")
@@ -67,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     execution: ExecutionParams = msgspec.field(default_factory=ExecutionParams)
     split: SplitParams = msgspec.field(default_factory=SplitParams)
     desk: DeskParams = msgspec.field(default_factory=DeskParams)
+    doctor: DoctorParams = msgspec.field(default_factory=DoctorParams)
     venue: VenueParams = msgspec.field(default_factory=VenueParams)
     market: MarketParams = msgspec.field(default_factory=MarketParams)
 

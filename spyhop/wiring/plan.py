@@ -18,6 +18,7 @@ from spyhop.model.instruments import Instrument
 from spyhop.model.tape import Venue
 from spyhop.simulation.feed import usual_instrument
 from spyhop.storage import journal
+from spyhop.storage.files import replace_durably
 from spyhop.storage.lake import Lake
 from spyhop.venues.endpoints import Endpoints
 from spyhop.venues.net.limits import Limit
@@ -55,6 +56,9 @@ class LiveSource(msgspec.Struct, frozen=True, tag="live"):
     limits: dict[str, tuple[Limit, ...]] = {}
     """How much may be asked of each venue, by its label, as the venue told when it listed its instruments."""
 
+
+ENDPOINTS_FILE = "endpoints.json"
+"""In the folder of a live session: where its venues are."""
 
 Source = LakeSource | GeneratedSource | JournalSource | LiveSource
 
@@ -136,6 +140,9 @@ def plan_session(settings: Settings, request: RunRequest, clock: Clock) -> Sessi
     )
     folder = Path(wanted.runs) / session.id
     journal.write_session(folder, session)
+    if request.mode == "live":
+        # where its money is, so that it can be found again when nothing of ours is alive
+        replace_durably(folder / ENDPOINTS_FILE, msgspec.json.encode(request.endpoints))
     return SessionPlan(session=session, folder=folder, settings=settings, source=source)
 
 

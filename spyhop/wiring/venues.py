@@ -140,7 +140,7 @@ async def _listed_by(endpoints: Endpoints, venue: Venue) -> tuple[dict[str, Inst
         if venue is Venue.DYDX:
             instruments, limits = await DydxRest(http, endpoints.dydx).instruments(), DYDX
         else:
-            instruments, body = await BinanceRest(http, _binance(endpoints, venue), venue).exchange_info()
+            instruments, body = await BinanceRest(http, binance_endpoints(endpoints, venue), venue).exchange_info()
             limits = limits_of(body)
     finally:
         await http.close()
@@ -151,11 +151,17 @@ def _http(clock: Clock, endpoints: Endpoints, venue: Venue, told: Sequence[Limit
     if venue is Venue.DYDX:
         return dydx_limits.client(clock, budget_path(endpoints, endpoints.dydx.indexer))
     limits = told or (BINANCE_SPOT if venue is Venue.BINANCE_SPOT else BINANCE_USDM)
-    path = budget_path(endpoints, _binance(endpoints, venue).rest)
+    path = budget_path(endpoints, binance_endpoints(endpoints, venue).rest)
     return HttpClient(clock, budget=SharedBudget(clock, limits, path, name=venue.label), weigh=weigh)
 
 
-def _binance(endpoints: Endpoints, venue: Venue) -> BinanceEndpoints:
+def public_http(clock: Clock, endpoints: Endpoints, venue: Venue) -> HttpClient:
+    """Return a client for what a venue tells everybody, under the budget of this machine."""
+    return _http(clock, endpoints, venue, ())
+
+
+def binance_endpoints(endpoints: Endpoints, venue: Venue) -> BinanceEndpoints:
+    """Return where one of Binance's markets is; raise MissingInput for another venue."""
     match venue:
         case Venue.BINANCE_USDM:
             return endpoints.binance_usdm

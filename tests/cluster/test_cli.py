@@ -45,10 +45,13 @@ def test_run_has_the_flags_it_was_asked_for_with(flag: str, capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["run", "--live"], "live trading comes with a later version"),
-        (["run", "--report", "--live"], "live trading comes with a later version"),
-        (["report", "--live"], "live trading comes with a later version"),
         (["run", "--live", "--paper"], "--paper and --live exclude each other"),
+        (["run", "--live", "--local"], "it excludes --local"),
+        (["run", "--live", "--generate"], "it needs --venues, not a recording"),
+        (["report", "--live"], "there is no live session"),
+        (["kill", "--venues", "simulator"], "belongs to its session"),
+        (["kill"], "there is no live session"),
+        (["export"], "there is no ledger"),
         (["run", "--replay", "x", "--generate"], "--replay and --generate exclude each other"),
         (
             ["run", "--hours", "ten"],
