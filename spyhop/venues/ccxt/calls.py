@@ -21,6 +21,7 @@ Read = TypeVar("Read")
 
 TIMEOUT_S = 10.0
 """How long an answer is waited for, of the machine."""
+_CREDENTIALS = ("apiKey", "secret", "password", "twofa", "privateKey", "token")
 _SILENT = logging.CRITICAL + 1
 
 _heard: ContextVar[list[tuple[int, dict[str, str]]] | None] = ContextVar("_heard", default=None)
@@ -38,6 +39,7 @@ class Calls:
     ) -> None:
         self.client, self.clock = client, clock
         self._name, self._budget = name, budget
+        self._secrets = tuple(told for name in _CREDENTIALS if (told := str(getattr(client, name, "") or "")))
         self.num_requests = self.num_failures = 0
         client.timeout = round(timeout_s * 1_000)
         client.milliseconds = lambda: clock.now_ns() // NS_PER_MS
@@ -80,7 +82,9 @@ class Calls:
         except Exception as error:  # noqa: BLE001 - whatever ccxt or reading raises must be told as ours
             self.num_failures += 1
             status = answers[-1][0] if answers else 0
-            raise failure(error, f"ccxt://{self._name}/{what}", status, is_effect=is_effect) from None
+            raise failure(
+                error, f"ccxt://{self._name}/{what}", status, is_effect=is_effect, secrets=self._secrets
+            ) from None
         finally:
             _heard.reset(token)
             await self._note(answers)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -46,14 +46,14 @@ def verdict(method: str, url: str, status: int, headers: Mapping[str, str], body
     return meaning(method, where, status, code, message)
 
 
-def failure(error: Exception, where: str, status: int, *, is_effect: bool) -> VenueError:
+def failure(error: Exception, where: str, status: int, *, is_effect: bool, secrets: Sequence[str] = ()) -> VenueError:
     """Return what an exception of ccxt, or of reading its answer, means; `status` is HTTP's, 0 without an answer.
 
     What ccxt refuses to send, and what a venue refuses, is VenueRefused. Where a request may have left and no clear
     word came back, an effect is unknown; a question was in vain.
     """
     ccxt: Any = importlib.import_module("ccxt")
-    cause = error.__cause__
+    cause, words = error.__cause__, said(error, secrets)
     if _never_sent(error, cause):
         return VenueUnavailable(where, 0, f"no connection: {type(cause or error).__name__}")
     match error:
@@ -62,21 +62,23 @@ def failure(error: Exception, where: str, status: int, *, is_effect: bool) -> Ve
         case ccxt.RateLimitExceeded() | ccxt.DDoSProtection():
             return Throttled(where, status or 429, BAN_S.get(status, BAN_S[429]))
         case ccxt.OnMaintenance():
-            return VenueUnavailable(where, status, said(error))
+            return VenueUnavailable(where, status, words)
         case ccxt.InvalidNonce():
-            return VenueRefused(where, status, 0, said(error))
+            return VenueRefused(where, status, 0, words)
         case ccxt.DuplicateOrderId():
             return OutcomeUnknown(where, "the venue has an order of this client order id")
         case ccxt.NetworkError() | ccxt.OperationFailed() | ccxt.BadResponse():
-            return _no_word(where, status, said(error), is_effect=is_effect)
+            return _no_word(where, status, words, is_effect=is_effect)
         case ccxt.BaseError() if status < 500 and status != _REQUEST_TIMEOUT and not isinstance(cause, _BROKEN):
-            return VenueRefused(where, status or 400, 0, said(error))
-    return _no_word(where, status, said(error), is_effect=is_effect)
+            return VenueRefused(where, status or 400, 0, words)
+    return _no_word(where, status, words, is_effect=is_effect)
 
 
-def said(error: BaseException) -> str:
-    """Return the class and text of an error without URLs and what gives access."""
+def said(error: BaseException, secrets: Sequence[str] = ()) -> str:
+    """Return the class and text of an error without URLs and what gives access, such as any of `secrets`."""
     text = _SECRET.sub(r"\1=***", _URL.sub("***", str(error)))
+    for secret in secrets:
+        text = text.replace(secret, "***")
     return f"{type(error).__name__}: {text[:_MESSAGE_CHARS]}"
 
 

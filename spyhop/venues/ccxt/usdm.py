@@ -29,6 +29,7 @@ from spyhop.venues.ccxt.binance_words import (
 
 Read = TypeVar("Read")
 
+_NUM_REMEMBERED = 1 << 14
 _NO_NEED_TO_CHANGE = frozenset({-4046, -4059})
 
 
@@ -60,6 +61,8 @@ class UsdmTrader(BinanceAccount):
             reference = await self._last_price(one)
         asked = usdm_params(order, one, reference)
         self._conditional[order.client_order_id] = None
+        if len(self._conditional) > _NUM_REMEMBERED:
+            del self._conditional[next(iter(self._conditional))]
         return await self._act("POST", "algoOrder", asked, self._algo_reader(one, order.client_order_id))
 
     async def cancel(self, order: CancelOrder) -> None:

@@ -107,6 +107,19 @@ def test_an_effect_whose_answer_cannot_be_read_is_unknown() -> None:
     asyncio.run(go())
 
 
+def test_what_an_exchange_repeats_of_our_credentials_is_not_repeated() -> None:
+    async def go() -> None:
+        client = stand_in()
+        client.apiKey, client.secret, client.password = "KEY-42", "WORD-42", ""
+        calls = Calls(client, EventClock(), name="x")
+        for error in (ccxt.AuthenticationError("no key KEY-42 with WORD-42"), KeyError("WORD-42")):
+            with pytest.raises((VenueRefused, OutcomeUnknown)) as raised:
+                await calls.ask("place", answered(client, 400, {}, error), int, is_effect=True)
+            assert "42" not in str(raised.value) + repr(raised.value)
+
+    asyncio.run(go())
+
+
 def test_being_cancelled_is_no_failure() -> None:
     async def go() -> None:
         calls = Calls(stand_in(), EventClock(), name="x")
