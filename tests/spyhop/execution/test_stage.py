@@ -467,7 +467,7 @@ class Desk:
         ready = [report for report in self.reports if report.ts < until]
         now = [report for report in ready if report.ts == ready[0].ts]
         self.reports = self.reports[len(now) :]
-        return (start, now) if now else (len(events), [])
+        return (start, now) if now else (max(start, int(np.searchsorted(events["ts_recv"], until))), [])
 
     def snapshot(self) -> bytes:
         return msgspec.msgpack.encode(self.reports)
@@ -482,9 +482,12 @@ class Desk:
 class Live:
     """A stage behind a desk; its orders are numbered from 1 on."""
 
-    def __init__(self, params: ExecutionParams | None = None, *, is_live: bool = False) -> None:
+    def __init__(
+        self, params: ExecutionParams | None = None, *, is_live: bool = False, has: frozenset[OrderType] | None = None
+    ) -> None:
         self.desk, self.now = Desk(), 0
-        self.stage = OrderStage(params or ExecutionParams(), [COIN], self.desk, "s1", is_live=is_live)
+        gateway = self.desk if has is None else EmulatingGateway(self.desk, has)
+        self.stage = OrderStage(params or ExecutionParams(), [COIN], gateway, "s1", is_live=is_live)
 
     def approve(self, ts: int, **keywords) -> list[Fact]:
         self.now = ts
@@ -572,6 +575,7 @@ def causes(facts: list[Fact]) -> list[tuple[int, str, str]]:
 
 
 CLOSE = OrderType.MARKET
+PLAIN = frozenset({OrderType.MARKET, OrderType.LIMIT})
 
 
 def test_every_step_names_what_caused_it() -> None:
@@ -822,6 +826,26 @@ def test_a_close_covers_what_came_while_another_was_under_way() -> None:
     assert live.sent() == [(5, CLOSE, -2)]
 
 
+@pytest.mark.parametrize("refusal", [rejected(3), unknown(3)])
+def test_a_stop_of_ours_that_the_venue_does_not_take_leaves_nothing_open(refusal: Report) -> None:
+    live = Live(has=PLAIN)
+    live.approve(2 * S)
+    facts = live.hear(3 * S, accepted(1), fill(1, 10))
+    assert [f.reason for f in only(facts, OrderChanged)][-2:] == ["held by us until it triggers"] * 2
+    assert live.sent() == [(1, CLOSE, 10)]
+    facts = live.stage.advance(trade(5 * S, -1, 990), 6 * S)
+    assert live.sent() == [(3, CLOSE, -10)]
+    facts += live.hear(6 * S, refusal)
+    if isinstance(refusal, OrderUnknown):
+        assert live.sent() == []  # it may be there
+        facts += live.hear(7 * S, rejected(3))
+    assert live.sent() == [(4, CLOSE, -10)]
+    # the take profit never left us, so its cancellation is our own word
+    assert statuses(facts, 2) == ["cancel_pending", "cancelled"]
+    assert closed(live.hear(8 * S, fill(4, 10, Side.SELL))).exit_purpose == "stop_loss"
+    assert live.stage.statistics()["live_orders"] == 0.0
+
+
 def bracket(params: ExecutionParams, *tapes: Events) -> list[Fact]:
     """Play an approval behind a gateway that emulates what the venue lacks."""
     has = frozenset({OrderType.MARKET, OrderType.LIMIT, OrderType.STOP_MARKET, OrderType.TAKE_PROFIT_MARKET})
@@ -884,7 +908,6 @@ def long_tape() -> tuple[Events, Instrument, list[Approved]]:
     return tape, instrument, approvals
 
 
-PLAIN = frozenset({OrderType.MARKET, OrderType.LIMIT})
 RICH = ExecutionParams(
     entry_type="limit", stop_type="limit", stop_offset_ticks=20, take_profit_type="limit", trailing_frac=0.0008
 )
