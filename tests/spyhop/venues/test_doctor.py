@@ -17,6 +17,7 @@ from spyhop.model.accounts import KeyRights, VenueBalance, VenueOrder, VenuePosi
 from spyhop.model.instruments import Instrument, MarginTier
 from spyhop.model.orders import OrderStatus, OrderType
 from spyhop.model.tape import Side, Venue
+from spyhop.venues.ccxt.trader import binance_trader
 from spyhop.venues.doctor import DoctorParams, Finding, Level, Plan, examine, liquidation_frac, passes
 from spyhop.venues.dydx.trader import dydx_trader
 from spyhop.venuesim.dydx import wallets
@@ -215,3 +216,30 @@ def test_the_simulated_chain_is_examined(simulated: Any) -> None:
     assert [code for code, finding in findings.items() if finding.level is Level.FAIL] == ["key_withdrawal"]
     assert findings["balance"].measured > 0.0
     assert findings["liquidation_time"].level is Level.OK
+
+
+@pytest.mark.slow
+def test_the_simulated_futures_market_is_examined(simulated: Any) -> None:
+    async def go() -> list[Finding]:
+        async with simulated() as sim:
+            mine = [one for one in sim.floor.exchange.instruments if one.venue is Venue.BINANCE_USDM]
+            key = sim.key
+            trader = binance_trader(
+                Venue.BINANCE_USDM, sim.endpoints, key.key, key.secret, mine, sim.clock, timeout_s=5.0
+            )
+            price = float(mine[0].to_ticks(sim.top(mine[0].id)[0]))
+            plan = Plan(instrument=mine[0], price=price, lots=100, leverage=3.0, sigma_1m=0.0005)
+            clean = await examine(trader, [plan], DoctorParams(), sim.clock.now_ns(), offset_ms=1.0)
+            await sim.call(
+                "POST", "/fapi/v1/order", symbol=mine[0].symbol, side="BUY", type="LIMIT", quantity="0.1",
+                price=str(sim.top(mine[0].id)[0] - 1_000), timeInForce="GTC", newClientOrderId="by-hand",
+            )  # fmt: skip
+            shared = await examine(trader, [plan], DoctorParams(), sim.clock.now_ns(), offset_ms=1.0)
+            await trader.close()
+            return [*clean, *(one for one in shared if one.code == "foreign_orders")]
+
+    *findings, shared = asyncio.run(go())
+    told = {finding.code: finding for finding in findings}
+    assert [code for code, finding in told.items() if finding.level is Level.FAIL] == []
+    assert (told["key_trades"].level, told["position_mode"].level) == (Level.OK, Level.OK)
+    assert (shared.level, shared.measured) == (Level.FAIL, 1.0)
