@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from spyhop.ledger.positions import Position, filled
 from spyhop.model.instruments import Instrument
 from spyhop.model.orders import (
     CancelOrder,
@@ -30,6 +31,7 @@ from spyhop.model.orders import (
     Report,
     SubmitOrder,
 )
+from spyhop.model.tape import Side
 
 _S = OrderStatus
 
@@ -77,6 +79,8 @@ class Account:
         self.alive: dict[str, OwnOrder] = {}
         self.lots: dict[int, int] = dict.fromkeys(instruments, 0)
         """Signed lots held, by instrument."""
+        self._positions: dict[int, Position] = {}
+        self._paid: dict[int, float] = {}
         self.fills: set[tuple[int, str]] = set()
         self._charges: set[tuple[object, ...]] = set()
         self._ids: dict[tuple[int, str], str] = {}
@@ -150,10 +154,14 @@ class Account:
                 return
             case FundingPaid():
                 self._charges.add(_charge(report))
+                self._pay(report.instrument, report.amount)
                 return
             case Liquidated():
                 self._charges.add(_charge(report))
-                self._hold(report.instrument, -report.side * report.lots)
+                before = self._realized(report.instrument)
+                self._hold(report.instrument, report.side.opposite, report.price, report.lots)
+                # what the venue says was lost, instead of what the prices say
+                self._pay(report.instrument, report.loss + self._realized(report.instrument) - before)
                 return
         own = self.orders[report.client_order_id]
         match report:
@@ -173,7 +181,8 @@ class Account:
     def _fill(self, own: OwnOrder, fill: Fill) -> None:
         self.fills.add((fill.instrument, fill.fill_id))
         own.filled += fill.lots
-        self._hold(fill.instrument, fill.side * fill.lots)
+        self._hold(fill.instrument, fill.side, fill.price, fill.lots)
+        self._pay(fill.instrument, fill.fee)
         if own.is_alive:
             own.status = _S.PARTIALLY_FILLED
             if own.left == 0:
@@ -183,8 +192,26 @@ class Account:
         own.status = status
         self.alive.pop(own.key, None)
 
-    def _hold(self, instrument: int, lots: int) -> None:
-        self.lots[instrument] = self.lots.get(instrument, 0) + lots
+    def _hold(self, number: int, side: Side, price: int, lots: int) -> None:
+        self.lots[number] = self.lots.get(number, 0) + side * lots
+        instrument = self.instruments.get(number)
+        if instrument is not None and price > 0 and lots > 0:
+            self._positions[number] = filled(self._positions.get(number, Position()), instrument, side, price, lots)
+
+    def _pay(self, number: int, amount: float) -> None:
+        self._paid[number] = self._paid.get(number, 0.0) + amount
+
+    def _realized(self, number: int) -> float:
+        position = self._positions.get(number)
+        return position.realized(self.instruments[number]) if position is not None else 0.0
+
+    def earned(self, asset: str) -> float:
+        """Return what closed trades brought in `asset`, fees, funding and liquidations taken off; linear ones only."""
+        return sum(
+            self._realized(number) - self._paid.get(number, 0.0)
+            for number, instrument in self.instruments.items()
+            if instrument.quote == asset and not instrument.is_inverse
+        )
 
 
 def _charge(report: FundingPaid | Liquidated) -> tuple[object, ...]:

@@ -230,6 +230,17 @@ def _positions(held: dict[int, int], positions: Sequence[VenuePosition]) -> list
     ]
 
 
+def balance(asset: str, ours: float, theirs: float, tolerance: float, instrument: int) -> list[Finding]:
+    """Return the finding that money changed by `theirs` where what we know explains `ours`, both in `asset`.
+
+    It is told under `instrument`, one of those that settle in it.
+    """
+    if abs(ours - theirs) <= tolerance:
+        return []
+    note = f"{asset} changed otherwise than fills, fees and funding say"
+    return [Finding(instrument=instrument, kind=_K.BALANCE, ours=ours, theirs=theirs, note=note)]
+
+
 def repairs(findings: Sequence[Finding]) -> list[Report]:
     """Return the reports that mend what can be mended, fills before the ends of their orders."""
     return [report for finding in findings for report in finding.repairs]

@@ -37,6 +37,10 @@ class ReconcileParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     has_positions: bool = True
     """Whether what the venue says is held came about by our fills alone; false at a spot market, where an account has
     coins of its own and fees are taken out of what was bought."""
+    money_tolerance: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """By how much (quote currency) money may change between two comparisons without an explanation; 0 compares none.
+
+    For venues whose balance changes by what is realized, fees and funding alone, as a futures wallet's does."""
 
 
 class Reconciler:
@@ -57,6 +61,7 @@ class Reconciler:
         """Instruments that the last comparison did not find clean."""
         self._begun = clock.now_ns()
         self._agreed: dict[int, int] = {}
+        self._money: dict[str, tuple[float, float]] = {}
 
     async def run(self, cause: str, is_blind: bool = False) -> list[Finding]:
         """Look at the venue, repair what is clear, tell the differences; raise VenueError when it cannot be asked.
@@ -82,6 +87,8 @@ class Reconciler:
         for finding in open_ones:
             if finding.kind is DifferenceKind.ORDER_STATUS and not account.orders[finding.order].is_alive:
                 self._requests.take_back(account.orders[finding.order])
+        if not open_ones:
+            mended += await self._strange_money()
         doubtful = {own.submit.instrument for own in account.alive.values() if own.status is OrderStatus.UNKNOWN}
         if is_blind:
             doubtful = set(account.instruments)
@@ -124,6 +131,27 @@ class Reconciler:
 
     def _is_young(self, ts_sent: int) -> bool:
         return self._clock.now_ns() - ts_sent < self._asking.validity_s * NS_PER_S
+
+    async def _strange_money(self) -> list[Finding]:
+        """Compare what money did since the last time with what we know; either way count from here on."""
+        if not self._params.money_tolerance:
+            return []
+        account = self._teller.account
+        known = len(account.fills)
+        findings: list[Finding] = []
+        totals = {one.asset: one.total for one in await self._within(self._trader.balances())}
+        if known != len(account.fills) or self._requests.busy:
+            return []  # it moves: the next comparison will tell
+        for asset in sorted({instrument.quote for instrument in account.instruments.values()}):
+            now = (account.earned(asset), totals.get(asset, 0.0))
+            ours, theirs = self._money.get(asset, now)
+            number = min(one.id for one in account.instruments.values() if one.quote == asset)
+            changes = now[0] - ours, now[1] - theirs
+            strange = reconcile.balance(asset, *changes, self._params.money_tolerance, number)
+            if strange or asset not in self._money:
+                self._money[asset] = now
+            findings += strange
+        return findings
 
     async def _fills(self) -> list[VenueFill]:
         account = self._teller.account

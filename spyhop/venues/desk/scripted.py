@@ -76,6 +76,8 @@ class ScriptedVenue:
         self.orders: dict[str, VenueOrder] = {}
         self.trades: list[VenueFill] = []
         self.lots: dict[int, int] = {}
+        self.money = {"USDT": 1_000.0}
+        """Balances, which only the script moves."""
         self.foreign: list[VenueOrder] = []
         self.submitted: list[str] = []
         """Client order ids of the submits that were executed, in that order."""
@@ -292,7 +294,7 @@ class ScriptedVenue:
         return [VenuePosition(instrument=number, lots=lots) for number, lots in self.lots.items() if lots]
 
     async def balances(self) -> list[VenueBalance]:
-        return []
+        return [VenueBalance(asset=asset, total=total, free=total) for asset, total in self.money.items()]
 
     async def rights(self) -> KeyRights:
         return KeyRights()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from spyhop.execution.account import Account
@@ -131,8 +132,30 @@ def test_strangers_are_no_news(account: Account) -> None:
     assert hear(account, OrderAccepted(ts=1, ts_venue=1, client_order_id="web", instrument=1)) == [False]
 
 
+def test_earnings_are_what_trades_closed_with_less_all_charges(account: Account) -> None:
+    buy = msgspec.structs.replace(ORDER, client_order_id="b", side=Side.BUY)
+    account.take(buy)
+    sold = msgspec.structs.replace(fill("t", 4, price=100), fee=0.3)
+    bought = msgspec.structs.replace(fill("u", 3, price=90), client_order_id="b", side=Side.BUY, fee=0.2)
+    paid = FundingPaid(ts=1, ts_venue=5, instrument=1, rate=0.0001, lots=4, amount=0.05)
+    hear(account, sold, bought, paid)
+    # three lots of 0.01 gained ten ticks of 0.5
+    assert account.earned("USDT") == pytest.approx(3 * 0.01 * 10 * 0.5 - 0.3 - 0.2 - 0.05)
+    assert account.earned("USDC") == 0.0
+    before = account.earned("USDT")
+    hear(account, Liquidated(ts=1, ts_venue=6, instrument=1, side=Side.SELL, price=120, lots=1, loss=0.7))
+    assert account.earned("USDT") == pytest.approx(before - 0.7)
+    assert account.lots[1] == 0
+
+
 def test_charges_count_once_and_a_liquidation_takes_the_position(account: Account) -> None:
     paid = FundingPaid(ts=1, ts_venue=5, instrument=1, rate=0.0001, lots=4, amount=1.0)
     gone = Liquidated(ts=1, ts_venue=6, instrument=1, side=Side.SELL, price=120, lots=4, loss=3.0)
     assert hear(account, fill("t", 4), paid, paid, gone, gone) == [True, True, False, True, False]
+    assert account.lots[1] == 0
+
+
+def test_a_liquidation_without_a_price_takes_the_position_all_the_same(account: Account) -> None:
+    gone = Liquidated(ts=1, ts_venue=6, instrument=1, side=Side.SELL, price=0, lots=4, loss=3.0)
+    assert hear(account, fill("t", 4), gone) == [True, True]
     assert account.lots[1] == 0

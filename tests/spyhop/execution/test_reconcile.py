@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from spyhop.clock import NS_PER_S
 from spyhop.execution.account import Account
-from spyhop.execution.reconcile import Theirs, absent, compare, follows, repairs, told
+from spyhop.execution.reconcile import Theirs, absent, balance, compare, follows, repairs, told
 from spyhop.model.accounts import VenueFill, VenueOrder, VenuePosition
 from spyhop.model.instruments import Instrument
 from spyhop.model.orders import (
@@ -247,6 +247,14 @@ def test_the_venues_word_about_an_ended_order_changes_nothing() -> None:
     account = account_with(sent("a"), OrderRejected(ts=1, ts_venue=1, client_order_id="a", instrument=1, reason="no"))
     for status in OrderStatus:
         assert follows(account.orders["a"], venue_order("a", status), NOW) == []
+
+
+def test_money_that_nothing_explains_is_told_and_blocks_nobody() -> None:
+    assert balance("USDT", -1.0, -1.004, 0.01, 1) == []
+    (finding,) = balance("USDT", -1.0, -6.0, 0.01, 1)
+    assert (finding.kind, finding.ours, finding.theirs) == (DifferenceKind.BALANCE, -1.0, -6.0)
+    verdicts = [one.is_clean for one in told([finding], [1], NOW, "timer") if isinstance(one, Reconciled)]
+    assert verdicts == [True]
 
 
 def test_absent_depends_on_what_was_heard() -> None:

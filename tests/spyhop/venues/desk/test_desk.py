@@ -34,6 +34,7 @@ from spyhop.model.orders import (
 )
 from spyhop.model.tape import Side, Venue
 from spyhop.venues.desk.desk import Desk, DeskParams
+from spyhop.venues.desk.reconciling import ReconcileParams
 from spyhop.venues.desk.requests import RequestParams
 from spyhop.venues.desk.scripted import Fault, ScriptedVenue
 from spyhop.venues.live.scripted import VirtualClock
@@ -371,6 +372,20 @@ def test_what_is_foreign_is_told_and_left_alone(tmp_path: Path) -> None:
         assert office.desk.account.lots[ETH] == 0
 
     play(tmp_path, script)
+
+
+def test_money_that_went_without_a_word_is_told_once(tmp_path: Path) -> None:
+    async def script(office: Office) -> None:
+        await office.send(submit(office.clock, "a"))
+        office.venue.money["USDT"] -= 0.04  # its fees
+        await office.clock.run(40.0)
+        assert not [one for one in office.reports() if isinstance(one, Difference)]
+        office.venue.money["USDT"] -= 5.0
+        await office.clock.run(100.0)
+        (told,) = [one for one in office.reports() if isinstance(one, Difference)]
+        assert (told.kind, told.theirs - told.ours) == ("balance", pytest.approx(-5.0))
+
+    play(tmp_path, script, DeskParams(reconcile=ReconcileParams(money_tolerance=0.01)))
 
 
 def test_an_order_that_stands_though_it_ended_here_is_taken_back(tmp_path: Path) -> None:
