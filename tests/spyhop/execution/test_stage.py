@@ -839,11 +839,38 @@ def test_a_stop_of_ours_that_the_venue_does_not_take_leaves_nothing_open(refusal
     if isinstance(refusal, OrderUnknown):
         assert live.sent() == []  # it may be there
         facts += live.hear(7 * S, rejected(3))
+        assert statuses(facts, 3) == ["unknown", "rejected"]
     assert live.sent() == [(4, CLOSE, -10)]
     # the take profit never left us, so its cancellation is our own word
     assert statuses(facts, 2) == ["cancel_pending", "cancelled"]
     assert closed(live.hear(8 * S, fill(4, 10, Side.SELL))).exit_purpose == "stop_loss"
     assert live.stage.statistics()["live_orders"] == 0.0
+
+
+def test_at_the_end_a_close_that_fails_is_followed_at_once_and_then_with_pauses() -> None:
+    live = Live()
+    live.enter()
+    live.wait(200 * S)  # the maximum hold is over
+    live.stage.advance(end(201 * S), 202 * S)
+    assert live.sent()[-1] == (4, CLOSE, -10)
+    live.hear(202 * S, rejected(4))
+    assert live.sent() == [(5, CLOSE, -10)]
+    live.hear(203 * S, rejected(5))
+    assert live.sent() == []
+    live.wait(204 * S)
+    assert live.sent() == [(6, CLOSE, -10)]
+
+
+def test_an_exit_does_not_go_on_without_a_stop() -> None:
+    live = Live(ExecutionParams(take_profit_type="limit"))
+    live.enter()
+    live.hear(5 * S, fill(2, 2, Side.SELL), fill(3, 2, Side.SELL))
+    live.sent()
+    live.wait(60 * S)
+    assert live.sent() == []
+    live.hear(61 * S, cancelled(3, left=8))
+    live.wait(62 * S)
+    assert live.sent() == [("cancel", 2), (4, CLOSE, -6)]
 
 
 def bracket(params: ExecutionParams, *tapes: Events) -> list[Fact]:
