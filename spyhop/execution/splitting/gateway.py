@@ -2,7 +2,7 @@
 
 The owner hears one beginning, the fills under the order's own id, and one end: nothing more when all is filled, else
 OrderCancelled with what was not had (OrderRejected where the first child was refused and nothing else came of it).
-A child's rejection gives the rest up, and so do a cancellation, a liquidation, and, for an entry, the session's end.
+A child's rejection gives the rest up, and so do a cancellation, a liquidation and the session's end.
 A fill's slippage is told against the mid at the first child, so that waiting costs what it costs.
 
 Everything happens at event times of its own, so where the tape is cut changes nothing. With `kind` none it is as if
@@ -12,7 +12,6 @@ this gateway were not there.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -23,6 +22,7 @@ from spyhop.execution.splitting.lots import smallest_lots
 from spyhop.execution.splitting.params import SplitParams
 from spyhop.execution.splitting.parents import NEVER, Parent, Told, begun, looked
 from spyhop.execution.splitting.slippage import mid_of, slippage_from
+from spyhop.execution.stage import KeepingGateway
 from spyhop.model.instruments import Instrument
 from spyhop.model.orders import (
     CancelOrder,
@@ -45,26 +45,14 @@ from spyhop.model.orders import (
     SubmitOrder,
 )
 from spyhop.model.tape import Events, Kind, Status
-from spyhop.ports import Gateway
 
 _LAYOUT = "splitting 1"
 _SUFFIX = len(".999")
 _MAX_ID = 36
-_EXITS = (Purpose.MAX_HOLD, Purpose.SESSION_END)
 
 OrderReport = (
     OrderSent | OrderUnknown | OrderAccepted | OrderRejected | OrderCancelled | OrderExpired | CancelRejected | Fill
 )
-
-
-class KeepingGateway(Gateway, Protocol):
-    """A gateway whose state belongs to this one's."""
-
-    def snapshot(self) -> bytes: ...
-
-    def restore(self, snapshot: bytes) -> None: ...
-
-    def statistics(self) -> dict[str, float]: ...
 
 
 class GatewayState(msgspec.Struct):
@@ -132,7 +120,7 @@ class SplittingGateway:
     def _begin(self, order: SubmitOrder) -> bool:
         """Split the order if it is to be split; return whether it was."""
         s, instrument = self._state, self._instruments.get(order.instrument)
-        is_meant = order.purpose is Purpose.ENTRY or (self.params.splits_exits and order.purpose in _EXITS)
+        is_meant = order.purpose is Purpose.ENTRY or (self.params.splits_exits and order.purpose is Purpose.MAX_HOLD)
         if self.params.kind == "none" or instrument is None or not is_meant:
             return False
         price = order.price or s.last.get(order.instrument, 0)
@@ -229,12 +217,11 @@ class SplittingGateway:
         ends = events[(events["kind"] == Kind.STATUS) & (events["aux"] == Status.SESSION_END)]
         for ts, number in zip(ends["ts_recv"].tolist(), ends["instrument"].tolist(), strict=True):
             s.now = max(s.now, ts)
-            self._give_up_all(number, are_entries_only=True)
+            self._give_up_all(number)
 
-    def _give_up_all(self, instrument: int, *, are_entries_only: bool) -> None:
+    def _give_up_all(self, instrument: int) -> None:
         for parent in list(self._state.parents.values()):
-            is_entry = parent.order.purpose is Purpose.ENTRY
-            if parent.order.instrument == instrument and (is_entry or not are_entries_only):
+            if parent.order.instrument == instrument:
                 self._give_up(parent)
                 self._state.outbox += self._reviewed(parent, self._state.now)
 
@@ -252,7 +239,7 @@ class SplittingGateway:
                 told.append(msgspec.structs.replace(report, order=_parent_of(report.order) or report.order))
             elif isinstance(report, Liquidated):
                 told.append(report)
-                self._give_up_all(report.instrument, are_entries_only=False)
+                self._give_up_all(report.instrument)
             elif key := _parent_of(report.client_order_id):
                 told += self._of_child(key, report)
                 touched[key] = report.ts_venue if not isinstance(report, OrderSent | OrderUnknown) else report.ts

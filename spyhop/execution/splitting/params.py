@@ -21,7 +21,7 @@ class SplitParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     min_split_notional: Annotated[float, msgspec.Meta(ge=0)] = 10_000.0
     """Quote currency at the last price (or the limit); smaller orders go whole."""
     splits_exits: bool = False
-    """Whether closing at the maximum hold and at the end of a session is split, too; stops never are."""
+    """Whether closing at the maximum hold is split, too; stops and the end of a session, which has no time, are not."""
     duration_s: Positive = 60.0
     """From the first child to the last word; pov and iceberg give up what they have not placed by then."""
     num_slices: Annotated[int, msgspec.Meta(ge=1, le=500)] = 6

@@ -205,6 +205,7 @@ def test_the_first_child_leaves_with_the_order() -> None:
     [
         order(purpose=Purpose.STOP_LOSS, reduce_only=True),
         order(purpose=Purpose.MAX_HOLD, reduce_only=True),
+        order(purpose=Purpose.SESSION_END, reduce_only=True),
         order(purpose=Purpose.KILL, reduce_only=True),
         order(type=OrderType.STOP_MARKET, trigger=1010),
         order(lots=9),
@@ -394,9 +395,10 @@ def test_a_fill_after_the_end_still_reaches_the_owner() -> None:
     assert scene.gateway.statistics()["split_late_reports"] == 2.0
 
 
-def test_a_session_end_stops_an_entry() -> None:
-    scene = Scene()
-    scene.gateway.send(order())
+@pytest.mark.parametrize("purpose", [Purpose.ENTRY, Purpose.MAX_HOLD])
+def test_a_session_end_stops_everything(purpose: Purpose) -> None:
+    scene = Scene(msgspec.structs.replace(TWAP, splits_exits=True))
+    scene.gateway.send(order(purpose=purpose))
     scene.say(scene.fill(T0 + S, 1, 100))
     scene.see(event(Kind.STATUS, T0 + 3 * S, aux=Status.SESSION_END))
     scene.see(until=T0 + 100 * S)
