@@ -16,7 +16,7 @@ from spyhop.errors import InvalidSetting, SnapshotMismatch, StateError
 from spyhop.model.control import Control
 from spyhop.model.decisions import Intent
 from spyhop.model.instruments import Instrument
-from spyhop.model.observations import Observation
+from spyhop.model.observations import Leader, Observation
 from spyhop.model.orders import (
     CancelOrder,
     Command,
@@ -33,6 +33,7 @@ from spyhop.model.orders import (
 )
 from spyhop.model.tape import Side
 from spyhop.model.verdicts import Approved, Refused, RiskState, RiskStateChanged, Verdict
+from spyhop.risk.health import HealthParams
 from spyhop.risk.limits import LIMITS, LimitParams
 from spyhop.risk.sizing import SizingParams
 from spyhop.risk.stage import RiskParams, RiskStage
@@ -371,6 +372,114 @@ def test_a_kill_wants_everything_flat(stage: RiskStage, make_intent: MakeIntent)
     assert (stage.is_killed, stage.is_draining, stage.is_paused) == (True, False, False)
 
 
+def seen(stage: RiskStage, *observed: Observation) -> None:
+    for one in observed:
+        stage.on_observation(one)
+
+
+MEASURED: dict[str, tuple[LimitParams, Callable[[RiskStage, MakeObservation, int], None]]] = {
+    "max_effective_diff": (
+        LimitParams(max_effective_diff_frac=0.004),
+        lambda stage, observe, ts: seen(
+            stage, observe(leader=Leader(instrument=1, mid=100_500.0, last=100_500.0, ts=ts, age_ns=0))
+        ),
+    ),
+    "max_volatility": (
+        LimitParams(max_volatility_ratio=3.0),
+        lambda stage, observe, ts: seen(stage, observe(sigma_1m=1e-4), observe(sigma_1m=4e-4)),
+    ),
+    "clocks_agree": (
+        LimitParams(max_clock_skew_s=0.3),
+        lambda stage, observe, ts: seen(stage, observe(clock_skew_ns=-NS_PER_S * 2 // 5)),
+    ),
+    "max_daily_drawdown": (
+        LimitParams(max_daily_drawdown_frac=0.01),
+        lambda stage, observe, ts: tell(stage, [paid(ts - 2, -500.0), paid(ts - 1, 200.0)]),
+    ),
+    "max_leg_imbalance": (
+        LimitParams(max_leg_imbalance_usdt=599.0),
+        lambda stage, observe, ts: tell(stage, [held_at(ts - 1, 1, Side.BUY, 10), held_at(ts - 1, 2, Side.SELL, 4)]),
+    ),
+    "max_order_rate": (
+        LimitParams(max_orders_per_minute=1),
+        lambda stage, observe, ts: tell(stage, [foreign(ts - 1)]),
+    ),
+    "max_trades_per_day": (
+        LimitParams(max_trades_per_day=1),
+        lambda stage, observe, ts: tell(stage, [foreign(ts - 1)]),
+    ),
+}
+
+
+def paid(ts: int, amount: float) -> FundingPaid:
+    return FundingPaid(ts=ts, ts_venue=ts, instrument=0, rate=0.0, lots=0, amount=amount)
+
+
+def held_at(ts: int, instrument: int, side: Side, lots: int) -> Fill:
+    return Fill(
+        ts=ts,
+        ts_venue=ts,
+        fill_id=f"f{instrument}",
+        client_order_id="o",
+        instrument=instrument,
+        side=side,
+        price=1_000_000,
+        lots=lots,
+        liquidity=Liquidity.TAKER,
+        fee=0.0,
+        slippage=0.0,
+    )
+
+
+def foreign(ts: int) -> OrderChanged:
+    """The order of an entry that another supervisor approved."""
+    order = SubmitOrder(
+        ts=ts,
+        client_order_id="theirs",
+        instrument=1,
+        side=Side.BUY,
+        type=OrderType.LIMIT,
+        lots=1,
+        price=1_000_000,
+        purpose=Purpose.ENTRY,
+        intent_seq=77,
+    )
+    return OrderChanged(
+        ts=ts,
+        client_order_id="theirs",
+        instrument=1,
+        status=OrderStatus.PENDING_NEW,
+        filled=0,
+        cause="sent",
+        order=order,
+    )
+
+
+@pytest.mark.parametrize("code", sorted(MEASURED))
+def test_what_is_told_of_reaches_its_limit(
+    make_instrument: MakeInstrument, make_intent: MakeIntent, make_observation: MakeObservation, code: str
+) -> None:
+    limits, happen = MEASURED[code]
+    params = RiskParams(limits=limits, health=HealthParams(min_volatility=1))
+    stage = RiskStage(params, [make_instrument(id=number, base="BTC") for number in range(3)], 10_000.0)
+    happen(stage, make_observation, make_intent().ts)
+    assert code_of(stage.on_intent(make_intent())) == code
+    generous = RiskParams(health=HealthParams(min_volatility=1))
+    other = RiskStage(generous, [make_instrument(id=number, base="BTC") for number in range(3)], 10_000.0)
+    happen(other, make_observation, make_intent().ts)
+    assert code_of(other.on_intent(make_intent())) == ""
+
+
+def test_an_entry_takes_no_more_than_its_share_of_the_depth(
+    make_instrument: MakeInstrument, make_intent: MakeIntent, make_observation: MakeObservation
+) -> None:
+    stage = RiskStage(RiskParams(limits=LimitParams(max_depth_frac=0.1)), [make_instrument()], 10_000.0)
+    stage.on_observation(make_observation(depth_ask=5_010.0))
+    approved = stage.on_intent(make_intent())
+    assert isinstance(approved, Approved)
+    assert approved.lots == 5
+
+
 def test_exits_never_come_to_the_gate(stage: RiskStage, make_intent: MakeIntent) -> None:
     # nothing that a supervisor is asked takes a command, so nothing of it can be refused
     asked = {name: get_type_hints(part) for name, part in vars(RiskStage).items() if callable(part) and name[0] != "_"}
@@ -472,9 +581,10 @@ def test_a_position_is_added_to_once_it_has_gained_what_it_risked(
     early = make_intent(seq=2, ts=later, reference=1_001_000, stop=1_000_000)
     assert code_of(stage.on_intent(early)) == "adds_to_profit"
     # 1 R is 18 of risk on 10,000 of notional, 0.18 % of the price
-    add = stage.on_intent(make_intent(seq=3, ts=later, reference=1_001_900, stop=1_001_000))
+    add = stage.on_intent(make_intent(seq=3, ts=later, reference=1_001_900, stop=1_000_000))
     assert isinstance(add, Approved)
-    assert add.risk <= first.risk
+    # at the common stop what is held loses its cost of 8, so 10 of 18 are left: 10 / 0.27 % / 100.19
+    assert add.lots == 37
     tell(stage, facts_of(add, 0)[:1])
     another = make_intent(seq=4, ts=later + 100 * NS_PER_S, reference=1_009_000, stop=1_008_000)
     assert code_of(stage.on_intent(another)) == "one_position"
