@@ -37,7 +37,10 @@ AROUND_S = 1.0
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What one outage did. `lost` and `twice` compare what was acknowledged with database and journal."""
+    """What one outage did. `lost` and `twice` compare what was acknowledged with database and journal.
+
+    `resumed_after_s` counts from when the database answered again to the next acknowledgement.
+    """
 
     acknowledged: int
     acknowledged_meanwhile: int
@@ -87,7 +90,7 @@ def sqlite_outage(seconds: float) -> Outcome:
 
 def postgresql_outage(seconds: float) -> Outcome:
     """Have a PostgreSQL server down for so long; raise NoServer."""
-    with postgres() as server:
+    with postgres(fsync=False) as server:
         return asyncio.run(outage(server.new_database(), lambda _: server.crash(), server.start, seconds))
 
 
@@ -106,8 +109,8 @@ async def outage(url: str, stop: Callable[[str], None], start: Callable[[], None
         before = len(scene.acknowledged)
         await asyncio.sleep(seconds)
         meanwhile = len(scene.acknowledged) - before
-        began = scene.clock.monotonic_ns()
         await asyncio.to_thread(start)
+        began = scene.clock.monotonic_ns()
         while len(scene.acknowledged) == before + meanwhile:
             await asyncio.sleep(0.005)
         resumed = (scene.clock.monotonic_ns() - began) / NS_PER_S

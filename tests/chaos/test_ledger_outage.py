@@ -17,13 +17,13 @@ def holds(outcome: Outcome) -> None:
 
 
 @pytest.mark.storm
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 def test_a_sqlite_ledger_held_for_ten_seconds_loses_nothing() -> None:
     holds(sqlite_outage(OUTAGE_S))
 
 
 @pytest.mark.storm
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 def test_a_postgresql_server_down_for_ten_seconds_loses_nothing() -> None:
     try:
         holds(postgresql_outage(OUTAGE_S))
