@@ -35,7 +35,7 @@ from spyhop.venues.dydx.broadcast import Broadcaster
 from spyhop.venues.dydx.numbers import nanoseconds
 from spyhop.venues.dydx.order_words import KINDS, DydxTraderParams, anchor, words, worst
 from spyhop.venues.dydx.placements import SHORT_TERM, Placed, Placements, order_uuid
-from spyhop.venues.dydx.rest import MAX_PAGES, DydxRest
+from spyhop.venues.dydx.rest import DydxRest
 from spyhop.venues.endpoints import DydxEndpoints
 from spyhop.venues.net.https import HttpClient
 from spyhop.venues.net.transport import Http
@@ -155,20 +155,22 @@ class DydxTrader:
         return [told for one in ours if (told := self._told(*one, height)).status in answers.ALIVE]
 
     async def fills(self, instrument: int, since: int) -> list[VenueFill]:
-        """Return the account's executions from `since` (ns) on, oldest first."""
+        """Return the account's executions from `since` (ns) on, oldest first, however many those are."""
         market = await self._market(instrument)
         found: dict[str, wire.Fill] = {}
         before, ticker = "", market.instrument.symbol
-        for _ in range(MAX_PAGES):
-            page = await self._rest.fills(*self._who, ticker=ticker, limit=_PAGE, before_height=before)
-            known = len(found)
-            found |= {fill.id: fill for fill in page}
-            if len(page) < _PAGE or len(found) == known or nanoseconds(page[-1].created_at) < since:
-                break
-            before = page[-1].created_at_height
-        wanted = [fill for fill in reversed(found.values()) if nanoseconds(fill.created_at) >= since]
         name_of = self.placements.name_of_uuid
         with self._reading("fills"):
+            while True:
+                page = await self._rest.fills(*self._who, ticker=ticker, limit=_PAGE, before_height=before)
+                known = len(found)
+                found |= {fill.id: fill for fill in page}
+                if len(page) < _PAGE or nanoseconds(page[-1].created_at) < since:
+                    break
+                if len(found) == known:
+                    raise ValueError("pages of fills that do not go back")
+                before = page[-1].created_at_height
+            wanted = [fill for fill in reversed(found.values()) if nanoseconds(fill.created_at) >= since]
             told = [answers.fill_of(fill, market, name_of(fill.order_id or "")) for fill in wanted]
         return sorted(told, key=lambda fill: fill.ts_venue)
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from spyhop.clock import EventClock
-from spyhop.errors import InvalidSetting, OutcomeUnknown, Throttled, VenueRefused
+from spyhop.clock import NS_PER_S, EventClock
+from spyhop.errors import InvalidSetting, OutcomeUnknown, Throttled, VenueRefused, VenueUnavailable
 from spyhop.identity import client_order_id
 from spyhop.model.accounts import VenueOrder
+from spyhop.model.instruments import Instrument
 from spyhop.model.orders import CancelOrder, Fill, OrderStatus, OrderType, Purpose, SubmitOrder, TimeInForce
 from spyhop.model.tape import Side, Venue
 from spyhop.ports import Trader
@@ -21,11 +24,15 @@ from spyhop.venues.desk.desk import Desk, DeskParams
 from spyhop.venues.desk.reconciling import ReconcileParams
 from spyhop.venues.desk.requests import RequestParams
 from spyhop.venues.desk.streams import ReadStream
+from spyhop.venues.dydx import wire
+from spyhop.venues.dydx.answers import Market
+from spyhop.venues.dydx.broadcast import Broadcaster
 from spyhop.venues.dydx.order_words import DydxTraderParams
 from spyhop.venues.dydx.private import DydxPrivate
 from spyhop.venues.dydx.reports import DydxReports
 from spyhop.venues.dydx.trader import DydxTrader, dydx_trader
 from spyhop.venues.endpoints import LIVE
+from spyhop.venues.net.https import HttpClient
 from spyhop.venues.params import FeedParams
 from spyhop.venuesim.dydx import wallets
 
@@ -302,6 +309,54 @@ def test_a_key_that_is_none_is_not_repeated() -> None:
     with pytest.raises(InvalidSetting) as raised:
         dydx_trader(LIVE.dydx, "not-a-secret-key", (), EventClock())
     assert "not-a-secret-key" not in str(raised.value)
+
+
+class History:
+    """An indexer with `number` fills, two a block and each a second after the one before; stands in for a DydxRest."""
+
+    def __init__(self, number: int, *, is_stuck: bool = False) -> None:
+        self.num_asked, self._is_stuck = 0, is_stuck
+        self._fills = [
+            wire.Fill(
+                f"fill-{n}", "BUY", "TAKER", "LIMIT", "0.0001", "60000", datetime.fromtimestamp(START_S + n, UTC),
+                created_at_height=str(n // 2),
+            )
+            for n in range(number)
+        ]  # fmt: skip
+
+    async def fills(self, *_: Any, limit: int, before_height: str, **__: Any) -> list[wire.Fill]:
+        self.num_asked += 1
+        height = int(before_height) if before_height and not self._is_stuck else 1 << 31
+        return [fill for fill in reversed(self._fills) if int(fill.created_at_height) <= height][:limit]
+
+    def unreadable(self, path: str, reason: str) -> VenueUnavailable:
+        return VenueUnavailable(path, 200, reason)
+
+
+START_S = 1_780_000_000
+BTC = Instrument(id=3, venue=Venue.DYDX, symbol="BTC-USD", tick_size=Decimal(1), lot_size=Decimal("0.0001"))
+
+
+def historian(history: Any) -> DydxTrader:
+    clock = EventClock(START_S * NS_PER_S)
+    broadcaster = Broadcaster(HttpClient(clock), LIVE.dydx, wallets.TEST_KEY, clock)
+    trader = DydxTrader(broadcaster, history, [BTC], clock)
+    trader.placements.markets = {3: Market(BTC, 0)}
+    trader._tickers = {"BTC-USD": Market(BTC, 0)}
+    return trader
+
+
+@pytest.mark.parametrize(("number", "since", "asked"), [(999, 0, 1), (2_501, 0, 3), (2_501, 2_400, 1), (4_000, 0, 5)])
+def test_fills_are_asked_for_as_far_back_as_wanted(number: int, since: int, asked: int) -> None:
+    history = History(number)
+    told = asyncio.run(historian(history).fills(3, (START_S + since) * NS_PER_S))
+    assert [fill.fill_id for fill in told] == [f"fill-{n}" for n in range(since, number)]
+    assert history.num_asked == asked
+
+
+def test_pages_that_do_not_go_back_are_no_answer() -> None:
+    with pytest.raises(VenueUnavailable, match="do not go back"):
+        asyncio.run(historian(History(1_500, is_stuck=True)).fills(3, 0))
 
 
 PARAMS = DeskParams(
