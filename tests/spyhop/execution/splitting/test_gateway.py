@@ -15,6 +15,8 @@ from spyhop.clock import NS_PER_MS, NS_PER_S
 from spyhop.errors import SnapshotMismatch
 from spyhop.execution.splitting.gateway import SplittingGateway
 from spyhop.execution.splitting.params import SplitParams
+from spyhop.execution.stage import ExecutionParams, OrderStage
+from spyhop.model.decisions import Intent
 from spyhop.model.instruments import Instrument
 from spyhop.model.orders import (
     CancelOrder,
@@ -22,6 +24,7 @@ from spyhop.model.orders import (
     Command,
     Difference,
     DifferenceKind,
+    Fact,
     Fill,
     Liquidated,
     Liquidity,
@@ -37,6 +40,7 @@ from spyhop.model.orders import (
     TimeInForce,
 )
 from spyhop.model.tape import Events, Kind, Side, Status, Venue, empty, event, joined
+from spyhop.model.verdicts import Approved
 from spyhop.simulation.feed import GenerativeFeed, usual_instrument
 from spyhop.simulation.venue import SimulatedVenue, VenueParams
 
@@ -609,6 +613,58 @@ def test_off_it_is_as_if_it_were_not_there(market) -> None:
     gateway = SplittingGateway(wrapped, SplitParams(), [instrument])
     assert played(gateway, commands, events, [int(events["ts_recv"][900])]) == played(bare, commands, events, [])
     assert gateway.statistics() == bare.statistics()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("entry_type", ["market", "limit"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_trips_through_it_end_flat(market, kind, entry_type) -> None:
+    instrument, events = market
+    events = joined([events, event(Kind.STATUS, int(events["ts_recv"][-1]) + 1, aux=Status.SESSION_END)])
+    params = SplitParams(
+        kind=kind,
+        min_split_notional=1_000.0,
+        duration_s=15.0,
+        interval_s=1.0,
+        participation_frac=0.5,
+        splits_exits=True,
+    )
+    venue = SimulatedVenue([instrument])
+    gateway = SplittingGateway(venue, params, [instrument])
+    stage = OrderStage(ExecutionParams(entry_type=entry_type, entry_wait_ms=8_000.0), [instrument], gateway, "s1")
+    facts: list[Fact] = []
+    start = int(events["ts_recv"][0])
+    for k, (side, hold_s) in enumerate([(Side.BUY, 5), (Side.SELL, 10), (Side.BUY, 0)]):
+        ts = start + (5 + 25 * k) * S
+        count = int(np.searchsorted(events["ts_recv"], ts))
+        facts += stage.advance(events[:count], ts)
+        traded = events[:count][events[:count]["kind"] == Kind.TRADE]
+        price, events = int(traded["price"][-1]), events[count:]
+        intent = Intent(
+            seq=k,
+            ts=ts,
+            instrument=instrument.id,
+            decision_seq=k,
+            side=side,
+            strategy="WHALE_PUMP",
+            probability=0.8,
+            confidence=0.7,
+            reference=price,
+            take_profit=price + side * 5_000,
+            stop=price - side * 5_000,
+            max_hold_ns=hold_s * S,
+        )
+        facts += stage.on_approved(
+            Approved(intent=intent, lots=800, seq=k, ts=ts, leverage=2.0, risk=1.0, margin=0.0, epoch=1, expires=ts + S)
+        )
+    facts += stage.advance(events, FOREVER)
+    fills = only(facts, Fill)
+    assert len(fills) > 6
+    assert sum(fill.side * fill.lots for fill in fills) == 0
+    assert venue.position(instrument.id).lots == 0
+    numbers = stage.statistics()
+    assert numbers["venue_splitting_parents"] == numbers["live_orders"] == numbers["open_trips"] == 0.0
+    assert numbers["venue_split_orders"] > 1.0
 
 
 @pytest.mark.parametrize("bytes_of", [lambda: b"\xc1", lambda: msgspec.msgpack.encode(("splitting 0", {}, b""))])
