@@ -342,7 +342,7 @@ def test_a_stop_that_is_triggered_is_accepted_once_and_filled_under_its_name(sim
                     await heard.until(lambda event: isinstance(event, Connected))
                     bid, ask = sim.top(0)
                     about = {"symbol": "BTCUSDT", "quantity": "0.100", "algoType": "CONDITIONAL", "type": "STOP_MARKET"}
-                    for name, side, trigger in (("up", "BUY", ask + 20), ("down", "SELL", bid - 20)):
+                    for name, side, trigger in (("up", "BUY", ask + 30), ("down", "SELL", bid - 30)):
                         asked = {"clientAlgoId": name, "side": side, "triggerPrice": trigger}
                         await sim.call("POST", "/fapi/v1/algoOrder", **about, **asked)
                     await heard.until(

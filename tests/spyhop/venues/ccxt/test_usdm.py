@@ -147,28 +147,37 @@ def test_a_restarted_trader_finds_a_conditional_order_too(stand: Any) -> None:
     play(stand, scene)
 
 
-async def until_one_triggers(at: Any, *orders: Any) -> Any:
-    """Place two conditional orders, one on each side of the market, and return the one that is triggered first."""
-    for asked in orders:
-        await at.trader.submit(asked)
+async def until_one_triggers(at: Any, kind: OrderType, far: float = 0.0) -> tuple[Any, list[Any]]:
+    """Place a stop on each side of the market; return the one that is triggered first, and both.
+
+    Limits are a share of `far` behind the market, so that they rest.
+    """
+    await at.trader.balances()
+    orders: list[Any] = []
+    while len(orders) < 2:
+        side = (Side.BUY, Side.SELL)[len(orders)]
+        trigger = at.top[1] + 80 if side is Side.BUY else at.top[0] - 80
+        asked = at.order(kind, side, trigger=trigger, price=round(trigger * (1.0 - side * far)) if far else 0)
+        try:
+            await at.trader.submit(asked)
+        except VenueRefused as refused:
+            if refused.code != -2021:  # the market has come by meanwhile
+                raise
+        else:
+            orders.append(asked)
     async with asyncio.timeout(30.0):
         while True:
             waiting = {body["clientAlgoId"] for body in await at.sim.call("GET", "/fapi/v1/openAlgoOrders")}
             gone = [asked for asked in orders if asked.client_order_id not in waiting]
             if gone:
-                return gone[0]
+                return gone[0], orders
             await asyncio.sleep(0.05)
 
 
 def test_a_conditional_order_is_followed_into_what_it_becomes(stand: Any) -> None:
     async def scene(at: Any) -> None:
         since = at.sim.clock.now_ns()
-        bid, ask = at.top
-        went = await until_one_triggers(
-            at,
-            at.order(OrderType.STOP_MARKET, Side.BUY, trigger=ask + 300),
-            at.order(OrderType.STOP_MARKET, Side.SELL, trigger=bid - 300),
-        )
+        went, _ = await until_one_triggers(at, OrderType.STOP_MARKET)
         told = await at.trader.order(went.client_order_id, at.instrument)
         assert (told.client_order_id, told.status, told.filled) == (went.client_order_id, OrderStatus.FILLED, went.lots)
         # neither of it is remembered: the venue must be asked what became of which
@@ -185,12 +194,7 @@ def test_an_order_that_became_another_is_found_and_taken_back_as_that(stand: Any
     """The venue may call what a conditional order becomes by a name of its own."""
 
     async def scene(at: Any) -> None:
-        bid, ask = at.top
-        orders = [
-            at.order(OrderType.STOP_LIMIT, Side.BUY, trigger=ask + 300, price=ask * 95 // 100),
-            at.order(OrderType.STOP_LIMIT, Side.SELL, trigger=bid - 300, price=bid * 105 // 100),
-        ]
-        went = await until_one_triggers(at, *orders)
+        went, orders = await until_one_triggers(at, OrderType.STOP_LIMIT, 0.05)
 
         async def none(one: Any, name: str) -> None:
             raise VenueRefused("here", 400, -2011, "Unknown order sent.")
