@@ -1,0 +1,447 @@
+"""One life of a process in the chaos of orders: the executor with its desk, or the ledger; it may kill itself anywhere.
+
+Everything that trades is what a live session has: `Carrier`, `OrderVessel`, `DeskPost`, `LiveDesk`, `LedgerActor` with
+a `SessionKeeper`. Only what Ray does is done by a socket, approvals come from a script, and the points at which a life
+may end are put around the objects, not into them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import struct
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import ccxt.async_support  # noqa: F401  here, so that it is read once and not in every life
+import msgspec
+
+from actors.carrier import Carrier, Target
+from actors.desks import DeskPost
+from actors.ledger import LedgerActor
+from benchmarks.chaos_script import RANDOM, SYMBOLS, Kill, Script, Wish
+from spyhop.clock import NS_PER_MS, NS_PER_S, Clock
+from spyhop.config.secrets import Secret
+from spyhop.engine.edges import Inlet, Receipt
+from spyhop.engine.streams import END_OF_TIME
+from spyhop.engine.vessels import Messages, OrderVessel, Vessel
+from spyhop.model import tape
+from spyhop.model.decisions import Intent
+from spyhop.model.entries import Entry
+from spyhop.model.orders import Command, Fill
+from spyhop.model.tape import Kind, Side, Status
+from spyhop.model.verdicts import Approved, RiskState, RiskStateChanged
+from spyhop.venues.desk.ports import Heard, Told
+from spyhop.wiring import nodes
+from spyhop.wiring.accounts import Keys, LiveDesk
+from spyhop.wiring.killing import KillSwitch
+from spyhop.wiring.plan import LiveSource, SessionPlan
+from spyhop.wiring.records import SessionKeeper
+
+GRID_NS = 50 * NS_PER_MS
+TICK_S = 0.01
+_CLOSE = -1
+_FRAME = struct.Struct("<I")
+_Call = Callable[..., Awaitable[Any]]
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What a life is about: the run, the keys of its test account, and when its session ends, market seconds."""
+
+    plan: SessionPlan
+    script: Script
+    api_key: str
+    api_secret: str
+    kill: Kill | None
+    end_s: float
+
+    @property
+    def socket(self) -> str:
+        """Return where the ledger listens."""
+        return str(self.plan.folder / "l")
+
+
+class Fuse:
+    """Ends this process at the wanted passing of one point."""
+
+    def __init__(self, kill: Kill | None, folder: Path) -> None:
+        self._kill, self._left, self._folder = kill, kill.nth if kill else 0, folder
+
+    def passing(self, point: str) -> None:
+        """Die here if this is the passing."""
+        if self._is_due(point):
+            self.blow()
+
+    def soon(self, point: str) -> None:
+        """Die a little later if this is the passing."""
+        if self._kill is not None and self._is_due(point):
+            asyncio.get_running_loop().call_later(self._kill.after_s, self.blow)
+
+    def _is_due(self, point: str) -> bool:
+        if self._kill is None or self._kill.point != point:
+            return False
+        self._left -= 1
+        return self._left == 0
+
+    def blow(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+# ── the executor
+
+
+class TestKeys(Keys):
+    """The keys of one run's account."""
+
+    def __init__(self, key: str, secret: str) -> None:
+        self._key, self._secret = Secret(key), Secret(secret)
+
+    def binance(self) -> tuple[Secret, Secret]:
+        return self._key, self._secret
+
+
+class FusedDesk(LiveDesk):
+    """A live desk with points around its trader, its stream and its log."""
+
+    def __init__(self, job: Job, account: str, fuse: Fuse) -> None:
+        plan = job.plan
+        super().__init__(plan, account, TestKeys(job.api_key, job.api_secret), KillSwitch(plan.folder.parent))
+        self._fuse = fuse
+        self._around("submit", "submit", "submitting", "submitted")
+        self._around("cancel", "cancel", "cancelling", "cancelled")
+        self._around("order", "", "order", "")
+        inner = self.desk._stream
+        assert inner is not None
+        self.desk._stream = _FusedStream(inner, fuse)
+
+    def _around(self, name: str, before: str, within: str, after: str) -> None:
+        call: _Call = getattr(self.trader, name)
+
+        async def fused(*about: Any) -> Any:
+            self._fuse.passing(before)
+            self._fuse.soon(within)
+            answer = await call(*about)
+            self._fuse.passing(after)
+            return answer
+
+        setattr(self.trader, name, fused)
+
+    def on_report(self, call: Callable[[], None]) -> None:
+        def fused() -> None:
+            self._fuse.passing("told")
+            call()
+
+        super().on_report(fused)
+
+    async def take(self, number: int, commands: Sequence[Command]) -> int:
+        if commands:
+            self._fuse.passing("take")
+        count = await super().take(number, commands)
+        if commands:
+            self._fuse.passing("taken")
+        return count
+
+
+class _FusedStream:
+    def __init__(self, inner: Any, fuse: Fuse) -> None:
+        self._inner, self._fuse = inner, fuse
+
+    async def next(self) -> Heard:
+        heard: Heard = await self._inner.next()
+        if isinstance(heard, Told) and any(isinstance(report, Fill) for report in heard.reports):
+            self._fuse.passing("fill")
+        return heard
+
+
+class FusedCarrier(Carrier):
+    """A carrier that may die before or after it writes a checkpoint."""
+
+    fuse: Fuse
+
+    def _write(self, kept: bytes) -> None:
+        self.fuse.passing("checkpoint")
+        super()._write(kept)
+        self.fuse.passing("checkpointed")
+
+
+class Far:
+    """The far end of an edge that nobody is interested in."""
+
+    def __init__(self) -> None:
+        self._inlet = Inlet()
+
+    @property
+    def receive(self) -> Far:
+        return self
+
+    async def remote(self, edge: str, number: int, data: bytes) -> Receipt:
+        messages = msgspec.msgpack.decode(data, type=Messages)
+        if number > self._inlet.wanted.count:
+            # a life before this one had them: they are forgotten there
+            self._inlet.restore(msgspec.structs.replace(self._inlet.wanted, count=number))
+        self._inlet.accept(number, messages.count, messages.watermark)
+        self._inlet.checkpointed()
+        return self._inlet.receipt
+
+
+class LedgerLink:
+    """The way to the ledger's process; an answer that does not come is a TimeoutError, as a carrier expects."""
+
+    def __init__(self, path: str, fuse: Fuse) -> None:
+        self._path, self._fuse = path, fuse
+        self._ends: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    @property
+    def receive(self) -> LedgerLink:
+        return self
+
+    async def remote(self, edge: str, number: int, data: bytes) -> Receipt:
+        self._fuse.passing("record")
+        try:
+            if self._ends is None:
+                self._ends = await asyncio.open_unix_connection(self._path)
+            reader, writer = self._ends
+            _put(writer, msgspec.msgpack.encode((number, data)))
+            receipt = msgspec.msgpack.decode(await _frame(reader), type=Receipt)
+        except (OSError, asyncio.IncompleteReadError) as error:
+            if self._ends is not None:
+                self._ends[1].close()
+            self._ends = None
+            raise TimeoutError("the ledger is away") from error
+        self._fuse.passing("recorded")
+        return receipt
+
+
+class Feeder:
+    """What feeds and supervisor would send: timers on a grid, and the approvals of the script.
+
+    Timers are the same in every life. An approval needs a price, so it is kept before it is offered.
+    """
+
+    def __init__(self, job: Job, carrier: Carrier, clock: Clock) -> None:
+        self._job, self._carrier, self._clock = job, carrier, clock
+        source = job.plan.source
+        assert isinstance(source, LiveSource)
+        self._url = source.endpoints.binance_usdm.rest
+        self._start = job.plan.session.started // GRID_NS * GRID_NS
+        self._end = self._start + round(job.end_s * NS_PER_S) // GRID_NS * GRID_NS
+        self._path = job.plan.folder / "tickets"
+        self._tickets = read_tickets(job.plan.folder)
+        self._timers = self._tape()
+
+    def _tape(self) -> tape.Events:
+        numbers = range(len(SYMBOLS))
+        rows = [tape.event(Kind.TIMER, ts) for ts in range(self._start, self._end, GRID_NS)]
+        rows += [tape.event(Kind.STATUS, self._end, instrument=n, aux=int(Status.SESSION_END)) for n in numbers]
+        return tape.joined(rows)
+
+    async def run(self) -> None:
+        """Feed until the end of the session and beyond."""
+        async with aiohttp.ClientSession() as http:
+            while True:
+                now = self._clock.now_ns() // GRID_NS * GRID_NS
+                await self._decide(now, http)
+                await self._offer(END_OF_TIME if now > self._end else now)
+                await asyncio.sleep(TICK_S)
+
+    async def _decide(self, now: int, http: aiohttp.ClientSession) -> None:
+        while len(self._tickets) < len(self._job.script.wishes):
+            wish = self._job.script.wishes[len(self._tickets)]
+            if now > self._end or now < self._start + wish.at_s * NS_PER_S:
+                return
+            try:
+                about = {"symbol": SYMBOLS[wish.instrument]}
+                async with http.get(f"{self._url}/fapi/v1/ticker/price", params=about) as answer:
+                    answer.raise_for_status()
+                    price = float((await answer.json())["price"])
+            except aiohttp.ClientError:
+                return
+            ticket = self._ticket(wish, len(self._tickets), now, price)
+            with self._path.open("ab") as file:
+                file.write(msgspec.json.encode(ticket) + b"\n")
+            self._tickets.append(ticket)
+
+    def _ticket(self, wish: Wish, number: int, now: int, price: float) -> Approved | RiskStateChanged:
+        if wish.side == 0:
+            return RiskStateChanged(ts=now, state=RiskState.ESCAPE, before=RiskState.CAN_TRADE, reasons=("the script",))
+        instrument = self._job.plan.session.instruments[wish.instrument]
+        ticks = round(price / instrument.tick)
+        intent = Intent(
+            seq=number,
+            ts=now,
+            instrument=wish.instrument,
+            decision_seq=number,
+            side=Side(wish.side),
+            strategy="MOMENTUM_SURGE",
+            probability=0.5,
+            confidence=0.5,
+            reference=ticks,
+            take_profit=round(ticks * (1 + wish.side * wish.profit)),
+            stop=round(ticks * (1 - wish.side * wish.stop)),
+            max_hold_ns=round(wish.hold_s * NS_PER_S),
+        )
+        margin = instrument.notional(ticks, wish.lots) / 5.0
+        return Approved(
+            seq=number, ts=now, intent=intent, lots=wish.lots, leverage=0.1, risk=1.0, margin=margin, epoch=1,
+            expires=now + 4 * NS_PER_S,
+        )  # fmt: skip
+
+    async def _offer(self, until: int) -> None:
+        vessel = self._carrier.vessel
+        assert vessel is not None
+        for name in self._job.plan.feed_names:
+            edge = f"tape:{name}"
+            rows = self._timers[self._timers["ts_recv"] < until]
+            rows = rows[(rows["kind"] != Kind.STATUS) | (rows["instrument"] == self._job.plan.feed_names.index(name))]
+            known = vessel.receipt(edge).wanted.count
+            said = Messages(until, len(rows) - known, rows[known:].tobytes())
+            await self._carrier.receive(edge, known, msgspec.msgpack.encode(said))
+        tickets = [ticket for ticket in self._tickets if ticket.ts < until]
+        known = vessel.receipt("approved").wanted.count
+        fresh = tickets[known:]
+        said = Messages(until, len(fresh), msgspec.msgpack.encode(fresh) if fresh else b"")
+        await self._carrier.receive("approved", known, msgspec.msgpack.encode(said))
+
+
+def read_tickets(folder: Path) -> list[Approved | RiskStateChanged]:
+    """Return the approvals that a run has made so far; what a kill left of a line was never offered, and is cut."""
+    path = folder / "tickets"
+    if not path.exists():
+        return []
+    whole, newline, _ = path.read_bytes().rpartition(b"\n")
+    path.write_bytes(whole + newline)
+    return [msgspec.json.decode(line, type=Approved | RiskStateChanged) for line in whole.splitlines()]
+
+
+def execute(job: Job) -> None:
+    """Live as the executor until its session is over."""
+    _complain_into(job.plan.folder / "executor.err")
+    asyncio.run(_execute(job))
+
+
+def _complain_into(path: Path) -> None:
+    """Let what is logged and what a failure says go to a file."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(file, 2)
+    os.close(file)
+
+
+async def _execute(job: Job) -> None:
+    plan, fuse = job.plan, Fuse(job.kill, job.plan.folder)
+    if job.kill is not None and job.kill.point == RANDOM:
+        asyncio.get_running_loop().call_later(job.kill.after_s, fuse.blow)
+    source = plan.source
+    assert isinstance(source, LiveSource)
+    clock = source.endpoints.clock.clock()
+
+    def join(vessel: Vessel) -> list[DeskPost]:
+        assert isinstance(vessel, OrderVessel)
+        return [DeskPost(name, FusedDesk(job, name, fuse), vessel, clock) for name in vessel.accounts]
+
+    carrier = FusedCarrier("executor", lambda: nodes.order_vessel(plan), plan.folder / "executor.bin", clock, join)
+    carrier.fuse = fuse
+    far = Target(Far(), ""), Target(Far(), ""), Target(LedgerLink(job.socket, fuse), "records")
+    carrier.connect(dict(zip(("facts:decision", "facts:risk", "records"), far, strict=True)))
+    living = asyncio.create_task(carrier.run())
+    await asyncio.wait({living, asyncio.create_task(carrier.is_built.wait())}, return_when=asyncio.FIRST_COMPLETED)
+    feeding = asyncio.create_task(Feeder(job, carrier, clock).run())
+    watching = asyncio.create_task(_finished(carrier))
+    await asyncio.wait({living, feeding, watching}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (living, feeding):
+        if task.done():
+            task.result()
+    carrier._save(carrier.vessel)  # type: ignore[arg-type]
+    for task in (feeding, living):
+        task.cancel()
+    await asyncio.gather(living, feeding, return_exceptions=True)
+
+
+async def _finished(carrier: Carrier) -> None:
+    while carrier.vessel is None or not carrier.vessel.is_finished or carrier.vessel.outboxes["records"]:
+        await asyncio.sleep(TICK_S)
+
+
+# ── the ledger
+
+
+class _FusedFacts:
+    def __init__(self, inner: Any, fuse: Fuse) -> None:
+        self._inner, self._fuse = inner, fuse
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        self._fuse.passing("database")  # the database has them, the journal does not
+        self._inner.append(entries)
+        self._fuse.passing("kept")
+
+
+class FusedKeeper(SessionKeeper):
+    """A keeper that may die before, between and after database and journal."""
+
+    def __init__(self, plan: SessionPlan, fuse: Fuse) -> None:
+        super().__init__(plan)
+        self._fuse = fuse
+        self._facts: Any = _FusedFacts(self._facts, fuse)
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        self._fuse.passing("keep")
+        super().append(entries)
+
+
+def keep(job: Job) -> None:
+    """Live as the ledger until told to close."""
+    _complain_into(job.plan.folder / "ledger.err")
+    asyncio.run(_keep(job))
+
+
+async def _keep(job: Job) -> None:
+    fuse, closed = Fuse(job.kill, job.plan.folder), asyncio.Event()
+    if job.kill is not None and job.kill.point == RANDOM:
+        asyncio.get_running_loop().call_later(job.kill.after_s, fuse.blow)
+    actor = LedgerActor("ledger", lambda: FusedKeeper(job.plan, fuse))
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                number, data = msgspec.msgpack.decode(await _frame(reader), type=tuple[int, bytes])
+                if number == _CLOSE:
+                    await actor.close()
+                    closed.set()
+                    return
+                _put(writer, msgspec.msgpack.encode(await actor.receive("records", number, data)))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return
+        finally:
+            writer.close()
+
+    Path(job.socket).unlink(missing_ok=True)
+    async with await asyncio.start_unix_server(serve, job.socket):
+        await closed.wait()
+
+
+async def _frame(reader: asyncio.StreamReader) -> bytes:
+    (length,) = _FRAME.unpack(await reader.readexactly(_FRAME.size))
+    return await reader.readexactly(length)
+
+
+def _put(writer: asyncio.StreamWriter, payload: bytes) -> None:
+    writer.write(_FRAME.pack(len(payload)) + payload)
+
+
+async def close_ledger(path: str) -> None:
+    """Have the ledger write what is written at the end, and leave."""
+    reader, writer = await asyncio.open_unix_connection(path)
+    _put(writer, msgspec.msgpack.encode((_CLOSE, b"")))
+    await writer.drain()
+    await reader.read()
+    writer.close()
+    await writer.wait_closed()
+
+
+def nothing() -> None:
+    """Live for nothing, so that the process that lives are forked from is there."""
