@@ -150,9 +150,14 @@ async def _listed_by(endpoints: Endpoints, venue: Venue) -> tuple[dict[str, Inst
 def _http(clock: Clock, endpoints: Endpoints, venue: Venue, told: Sequence[Limit]) -> HttpClient:
     if venue is Venue.DYDX:
         return dydx_limits.client(clock, budget_path(endpoints, endpoints.dydx.indexer))
+    return HttpClient(clock, budget=binance_budget(clock, endpoints, venue, told), weigh=weigh)
+
+
+def binance_budget(clock: Clock, endpoints: Endpoints, venue: Venue, told: Sequence[Limit] = ()) -> SharedBudget:
+    """Return what this machine may ask of one of Binance's markets; `told` are the limits that it told, if it has."""
     limits = told or (BINANCE_SPOT if venue is Venue.BINANCE_SPOT else BINANCE_USDM)
     path = budget_path(endpoints, binance_endpoints(endpoints, venue).rest)
-    return HttpClient(clock, budget=SharedBudget(clock, limits, path, name=venue.label), weigh=weigh)
+    return SharedBudget(clock, limits, path, name=venue.label)
 
 
 def public_http(clock: Clock, endpoints: Endpoints, venue: Venue) -> HttpClient:
