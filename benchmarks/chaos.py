@@ -49,6 +49,8 @@ DRAIN_WITHIN_S = 40.0
 """Seconds of the machine that a session may take from its end to flat."""
 _POLL_S = 0.01
 _SPAWNING = threading.Lock()
+_OPENING = threading.Lock()
+"""Opening a ledger migrates it, which no two threads may do at once."""
 
 
 class Outcome(msgspec.Struct):
@@ -176,7 +178,9 @@ class Room:
             quiet = self._storm(job, drawn, lives, outcome)
             self._drain(lives, outcome)
             outcome.kills = [kill for one in lives for kill in one.killed]
-            found = chaos_truth.compare(job, chaos_truth.Asking(job).word(), quiet)
+            word = chaos_truth.Asking(job).word()
+            with _OPENING:
+                found = chaos_truth.compare(job, word, quiet)
             outcome.violations += found.violations
             outcome.num_orders, outcome.num_fills, outcome.num_trips = (
                 found.num_orders,

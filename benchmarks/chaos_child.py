@@ -8,6 +8,7 @@ may end are put around the objects, not into them.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import struct
@@ -15,7 +16,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import ccxt.async_support  # noqa: F401  here, so that it is read once and not in every life
 import msgspec
 
@@ -28,18 +28,21 @@ from spyhop.config.secrets import Secret
 from spyhop.engine.edges import Inlet, Receipt
 from spyhop.engine.streams import END_OF_TIME
 from spyhop.engine.vessels import Messages, OrderVessel, Vessel
+from spyhop.errors import VenueError
 from spyhop.model import tape
 from spyhop.model.decisions import Intent
 from spyhop.model.entries import Entry
 from spyhop.model.orders import Command, Fill
-from spyhop.model.tape import Kind, Side, Status
+from spyhop.model.tape import Kind, Side, Status, Venue
 from spyhop.model.verdicts import Approved, RiskState, RiskStateChanged
 from spyhop.venues.desk.ports import Heard, Told
+from spyhop.venues.net.https import HttpClient
 from spyhop.wiring import nodes
 from spyhop.wiring.accounts import Keys, LiveDesk
 from spyhop.wiring.killing import KillSwitch
 from spyhop.wiring.plan import LiveSource, SessionPlan
 from spyhop.wiring.records import SessionKeeper
+from spyhop.wiring.venues import public_http
 
 GRID_NS = 50 * NS_PER_MS
 TICK_S = 0.01
@@ -225,7 +228,7 @@ class Feeder:
         self._job, self._carrier, self._clock = job, carrier, clock
         source = job.plan.source
         assert isinstance(source, LiveSource)
-        self._url = source.endpoints.binance_usdm.rest
+        self._endpoints = source.endpoints
         self._start = job.plan.session.started // GRID_NS * GRID_NS
         self._end = self._start + round(job.end_s * NS_PER_S) // GRID_NS * GRID_NS
         self._path = job.plan.folder / "tickets"
@@ -240,25 +243,27 @@ class Feeder:
 
     async def run(self) -> None:
         """Feed until the end of the session and beyond."""
-        async with aiohttp.ClientSession() as http:
+        http = public_http(self._clock, self._endpoints, Venue.BINANCE_USDM)
+        try:
             while True:
                 now = self._clock.now_ns() // GRID_NS * GRID_NS
                 await self._decide(now, http)
                 await self._offer(END_OF_TIME if now > self._end else now)
                 await asyncio.sleep(TICK_S)
+        finally:
+            await http.close()
 
-    async def _decide(self, now: int, http: aiohttp.ClientSession) -> None:
+    async def _decide(self, now: int, http: HttpClient) -> None:
         while len(self._tickets) < len(self._job.script.wishes):
             wish = self._job.script.wishes[len(self._tickets)]
             if now > self._end or now < self._start + wish.at_s * NS_PER_S:
                 return
             try:
-                about = {"symbol": SYMBOLS[wish.instrument]}
-                async with http.get(f"{self._url}/fapi/v1/ticker/price", params=about) as answer:
-                    answer.raise_for_status()
-                    price = float((await answer.json())["price"])
-            except aiohttp.ClientError:
+                url = f"{self._endpoints.binance_usdm.rest}/fapi/v1/ticker/price"
+                answer = await http.request("GET", url, {"symbol": SYMBOLS[wish.instrument]})
+            except VenueError:
                 return
+            price = float(json.loads(answer.body)["price"])
             ticket = self._ticket(wish, len(self._tickets), now, price)
             with self._path.open("ab") as file:
                 file.write(msgspec.json.encode(ticket) + b"\n")

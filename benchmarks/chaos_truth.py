@@ -5,9 +5,11 @@ The requests are made here, not by the client under test.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections import Counter
@@ -89,8 +91,18 @@ class Asking:
         query = urllib.parse.urlencode({**params, "timestamp": self._clock.now_ns() // NS_PER_MS, "recvWindow": 60_000})
         signature = hmac.new(self._job.api_secret.encode(), query.encode(), hashlib.sha256).hexdigest()
         url = f"{self._rest}{path}?{query}&signature={signature}"
-        with urllib.request.urlopen(urllib.request.Request(url, headers={"X-MBX-APIKEY": self._job.api_key})) as answer:
-            return json.load(answer)
+        try:
+            with urllib.request.urlopen(
+                urllib.request.Request(url, headers={"X-MBX-APIKEY": self._job.api_key})
+            ) as said:
+                return json.load(said)
+        except urllib.error.HTTPError as error:
+            with error:
+                if error.code not in (418, 429):
+                    raise
+                wait_s = float(error.headers.get("Retry-After", "1"))
+        asyncio.run(self._clock.sleep(wait_s + 0.1))
+        return self.get(path, **params)
 
     def word(self) -> Word:
         """Ask for everything."""

@@ -26,6 +26,7 @@ from spyhop.venuesim.exchange import Exchange
 from spyhop.venuesim.faults import Faults
 from spyhop.venuesim.floor import Floor
 from spyhop.venuesim.markets import GeneratedMarket
+from spyhop.wiring.venues import budget_path
 
 # moves several basis points a second, so that stops and take profits are hit within a run, and trades a few times,
 # so that the machine is left to what is tested
@@ -81,7 +82,9 @@ def lively_venue(symbols: tuple[str, ...], speed: float, seed: int, num_keys: in
     try:
         if not select.select([process.stdout], [], [], READY_WITHIN_S)[0]:
             raise TimeoutError("the venue of the chaos did not get ready")
-        yield msgspec.json.decode(process.stdout.readline(), type=Endpoints)
+        endpoints = msgspec.json.decode(process.stdout.readline(), type=Endpoints)
+        yield endpoints
+        budget_path(endpoints, endpoints.binance_usdm.rest).unlink(missing_ok=True)
     finally:
         process.stdin.close()
         try:
