@@ -93,7 +93,7 @@ class Account:
             if own is not None and own.is_alive:
                 own.is_cancelling = True
             return own
-        own = OwnOrder(command, reference or float(command.trigger or command.price))
+        own = OwnOrder(command, reference or float(command.reference or command.trigger or command.price))
         self.orders[own.key] = self.alive[own.key] = own
         return own
 

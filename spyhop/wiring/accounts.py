@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import numpy as np
 
 from spyhop.clock import Clock
@@ -26,7 +27,7 @@ from spyhop.venues.binance.reports import BinanceReports
 from spyhop.venues.ccxt.spot import SpotTrader
 from spyhop.venues.ccxt.trader import binance_trader
 from spyhop.venues.ccxt.usdm import UsdmTrader
-from spyhop.venues.desk.desk import Desk
+from spyhop.venues.desk.desk import Desk, DeskParams
 from spyhop.venues.desk.streams import ReadStream
 from spyhop.venues.dydx.private import DydxPrivate
 from spyhop.venues.dydx.reports import DydxReports
@@ -35,12 +36,16 @@ from spyhop.venues.endpoints import Endpoints
 from spyhop.venues.live.private import PrivateStream
 from spyhop.venues.net import sockets
 from spyhop.venues.net.https import HttpClient
+from spyhop.venues.net.limits import Limit
 from spyhop.venuesim.dydx.wallets import TEST_KEY as TEST_WALLET
 from spyhop.venuesim.options import TEST_KEY
 from spyhop.wiring.killing import KillSwitch
 from spyhop.wiring.plan import LiveSource, SessionPlan
+from spyhop.wiring.venues import binance_budget
 
 WATCH_S = 0.2
+FEE_COIN = "BNB"
+PRICES_EVERY_S = 600.0
 TRADED = (Venue.BINANCE_USDM, Venue.BINANCE_SPOT, Venue.DYDX)
 
 
@@ -82,25 +87,41 @@ class Keys:
 
 
 def trader_of(
-    venue: Venue, endpoints: Endpoints, instruments: Sequence[Instrument], keys: Keys, clock: Clock
+    venue: Venue,
+    endpoints: Endpoints,
+    instruments: Sequence[Instrument],
+    keys: Keys,
+    clock: Clock,
+    limits: Sequence[Limit] = (),
 ) -> Trader:
-    """Return the trader of our account at `venue`, made in the loop that uses it; raise UserError without keys."""
+    """Return the trader of our account at `venue`, made in the loop that uses it; raise UserError without keys.
+
+    Its requests count in the budget of this machine, and stop while the venue has shut any process of it out: who goes
+    on asking is banned. `limits` are those that the venue told.
+    """
     ours = [one for one in instruments if one.venue is venue]
     if venue is Venue.DYDX:
         return dydx_trader(endpoints.dydx, keys.dydx().reveal(), ours, clock)
     key, secret = keys.binance()
-    return binance_trader(venue, endpoints, key.reveal(), secret.reveal(), ours, clock)
+    budget = binance_budget(clock, endpoints, venue, limits)
+    return binance_trader(venue, endpoints, key.reveal(), secret.reveal(), ours, clock, budget=budget)
 
 
 class WithLeverage:
     """A Trader that has new positions held at the leverage that an order was sized for, before the order leaves."""
 
-    def __init__(self, trader: Trader) -> None:
+    def __init__(self, trader: UsdmTrader) -> None:
         self._trader = trader
         self._set: dict[int, float] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._trader, name)
+
+    @property
+    def validity_s(self) -> float:
+        """Return for how many seconds of the clock the venue may still take a request that was sent."""
+        # not left to __getattr__, which a desk's question what a trader has does not see in later Pythons
+        return self._trader.validity_s
 
     async def submit(self, order: SubmitOrder) -> VenueOrder:
         """Place an order; an entry's leverage is rounded down, so that what is tied up is never too little."""
@@ -127,18 +148,18 @@ class LiveDesk:
         clock = endpoints.clock.clock()
         instruments = [one for one in plan.session.instruments if account_of(one) == account]
         venue = instruments[0].venue
-        self._references: dict[int, float] = {}
-        self.trader = trader_of(venue, endpoints, instruments, keys, clock)
+        self._quotes = dict.fromkeys(one.quote for one in instruments)
+        self._limits = plan.source.limits.get(venue.label, ())
+        self.trader = trader_of(venue, endpoints, instruments, keys, clock, self._limits)
         self._http: HttpClient | None = None
         self._stream, stream = self._opened(venue, endpoints, instruments, keys, clock, plan)
         self.desk = Desk(
-            cast(Trader, WithLeverage(self.trader)),
+            cast(Trader, WithLeverage(self.trader)) if isinstance(self.trader, UsdmTrader) else self.trader,
             stream,
             desk_folder(plan, account),
             clock,
             {one.id: one for one in instruments},
-            plan.settings.desk,
-            reference=lambda instrument: self._references.get(instrument, 0.0),
+            desk_params(plan.settings.desk, venue),
         )
         self._switch, self._clock = switch, clock
 
@@ -161,9 +182,11 @@ class LiveDesk:
             reader = DydxReports(self.trader.placements)
         else:
             key, secret = keys.binance()
-            reader = BinanceReports(instruments)
+            assert isinstance(self.trader, UsdmTrader | SpotTrader)
+            reader = BinanceReports(instruments, price_of=self.trader.price_of)
             if venue is Venue.BINANCE_USDM:
-                self._http = HttpClient(clock, headers={"X-MBX-APIKEY": key.reveal()}, weigh=weigh)
+                budget = binance_budget(clock, endpoints, venue, self._limits)
+                self._http = HttpClient(clock, budget=budget, headers={"X-MBX-APIKEY": key.reveal()}, weigh=weigh)
                 adapter = UsdmPrivate(endpoints.binance_usdm, self._http, params)
             else:
                 adapter = SpotPrivate(endpoints.binance_spot, key.reveal(), secret.reveal(), params)
@@ -176,10 +199,9 @@ class LiveDesk:
 
     async def take(self, number: int, commands: Sequence[Command]) -> int:
         """Keep commands, the first of which is the `number`-th of all; return how many are kept now."""
-        for command in commands:
-            if isinstance(command, SubmitOrder):
-                self._references[command.instrument] = float(command.reference)
-                if isinstance(self.trader, DydxTrader):
+        if isinstance(self.trader, DydxTrader):
+            for command in commands:
+                if isinstance(command, SubmitOrder):
                     self.trader.learn(command.client_order_id)
         return self.desk.take(number, commands)
 
@@ -205,11 +227,19 @@ class LiveDesk:
             group.create_task(self.desk.run())
             group.create_task(self._stream.run())
             group.create_task(self._watch())
+            group.create_task(self._learn_prices())
 
     async def _watch(self) -> None:
         while True:
             self.desk.stop_entries(self._switch.reason())
             await asyncio.sleep(WATCH_S)
+
+    async def _learn_prices(self) -> None:
+        """Keep in mind what the coin costs that fees may be paid in, so that a fill can say them in our money."""
+        while isinstance(self.trader, UsdmTrader | SpotTrader):
+            for quote in self._quotes:
+                await self.trader.learn_price(FEE_COIN, quote)
+            await self._clock.sleep(PRICES_EVERY_S)
 
     async def close(self) -> None:
         """Let connections and the log go."""
@@ -222,6 +252,13 @@ class LiveDesk:
 def desk_folder(plan: SessionPlan, account: str) -> Path:
     """Return where the desk of an account keeps what it took and said."""
     return plan.folder / "desks" / account.replace(":", "_")
+
+
+def desk_params(params: DeskParams, venue: Venue) -> DeskParams:
+    """Return how a desk at `venue` works: what a spot account holds is not compared, for it has coins of its own."""
+    if venue is not Venue.BINANCE_SPOT:
+        return params
+    return msgspec.structs.replace(params, reconcile=msgspec.structs.replace(params.reconcile, has_positions=False))
 
 
 def kinds_of(venue: Venue) -> frozenset[OrderType]:

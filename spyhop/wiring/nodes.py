@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import quote
 
+from msgspec.structs import replace
+
 from spyhop.detectors.stage import DetectionStage
 from spyhop.engine.feed_node import FeedNode, FeedOutput
 from spyhop.engine.feeds import ArrayFeed, CatalogFeed, SlicedFeed
@@ -100,7 +102,9 @@ def order_node(plan: SessionPlan) -> OrderNode:
     if not asked_of(settings.execution) <= has:
         gateway = EmulatingGateway(gateway, has)
     if settings.split.kind != "none":
-        gateway = SplittingGateway(gateway, settings.split, instruments)
+        # a real tape shows our own trades too
+        own = settings.split.counts_own_trades or plan.is_live
+        gateway = SplittingGateway(gateway, replace(settings.split, counts_own_trades=own), instruments)
     stage = OrderStage(settings.execution, instruments, gateway, plan.session.id, plan.is_live)
     accounts = tuple(dict.fromkeys(routes(instruments).values())) if plan.is_live else ()
     return OrderNode(stage, plan.feed_names, accounts, mailbox)

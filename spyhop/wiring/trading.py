@@ -17,7 +17,7 @@ from spyhop.model.tape import Events, Kind, Side, Venue
 from spyhop.ports import Trader
 from spyhop.risk.sizing import leverage_at
 from spyhop.venues.binance.rest import BinanceRest
-from spyhop.venues.desk.flatten import Flattened, flatten
+from spyhop.venues.desk.flatten import Flattened, Step, flatten
 from spyhop.venues.doctor import Finding, Level, Plan, examine
 from spyhop.venues.dydx.rest import DydxRest
 from spyhop.venues.endpoints import Endpoints
@@ -85,7 +85,10 @@ async def examined(
 
 
 async def killed(endpoints: Endpoints, instruments: Sequence[Instrument], keys: Keys) -> dict[str, Flattened]:
-    """Cancel everything and close everything in each account of `instruments`, side by side; report by account."""
+    """Cancel everything and close everything in each account of `instruments`, side by side; report by account.
+
+    An account that cannot be opened, for want of a key, is reported as not flat and keeps nobody else waiting.
+    """
     clock = endpoints.clock.clock()
     names = list(dict.fromkeys(account_of(one) for one in instruments))
     done = await asyncio.gather(
@@ -95,21 +98,31 @@ async def killed(endpoints: Endpoints, instruments: Sequence[Instrument], keys: 
 
 
 async def _flattened(endpoints: Endpoints, ours: Sequence[Instrument], keys: Keys, clock: Clock) -> Flattened:
+    begun = clock.now_ns()
+    try:
+        trader = trader_of(ours[0].venue, endpoints, ours, keys, clock)
+    except (UserError, VenueError) as error:
+        failed = Step(clock.now_ns(), "failed", ours[0].id, 0, str(error))
+        return Flattened(is_flat=False, begun=begun, ended=failed.ts, steps=(failed,))
+    try:
+        depths = await _depths(endpoints, ours, clock)
+
+        def depth(instrument: int, side: Side) -> int:
+            return depths[instrument].depth(side) if instrument in depths else 0
+
+        return await flatten(trader, {one.id: one for one in ours}, clock, None, depth)
+    finally:
+        await trader.close()
+
+
+async def _depths(endpoints: Endpoints, ours: Sequence[Instrument], clock: Clock) -> dict[int, Market]:
     depths: dict[int, Market] = {}
     for one in ours:
         try:
             depths[one.id] = await market_of(endpoints, one, clock)
         except (VenueError, MissingInput):
-            continue  # a kill does not wait for market data
-
-    def depth(instrument: int, side: Side) -> int:
-        return depths[instrument].depth(side) if instrument in depths else 0
-
-    trader = trader_of(ours[0].venue, endpoints, ours, keys, clock)
-    try:
-        return await flatten(trader, {one.id: one for one in ours}, clock, None, depth)
-    finally:
-        await trader.close()
+            continue  # a kill does not need market data
+    return depths
 
 
 async def market_of(endpoints: Endpoints, instrument: Instrument, clock: Clock) -> Market:
