@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import multiprocessing
+import pickle
 import queue
 import shutil
 import sys
@@ -26,7 +27,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -47,6 +48,7 @@ from spyhop.wiring.venues import Listing, listed
 SPEED = 12.0
 DRAIN_WITHIN_S = 40.0
 """Seconds of the machine that a session may take from its end to flat."""
+KEPT = "kept.bin"
 _POLL_S = 0.01
 _SPAWNING = threading.Lock()
 _OPENING = threading.Lock()
@@ -67,6 +69,21 @@ class Outcome(msgspec.Struct):
     bare_s: float = 0.0
     wall_s: float = 0.0
     folder: str = ""
+
+
+class Kept(NamedTuple):
+    """What a comparison of a run is made of, pickled into its folder so that it can be made again."""
+
+    job: Job
+    word: chaos_truth.Word
+    quiet: int
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> Kept:
+        """Return what was kept of a run."""
+        kept = pickle.loads(Path(outcome.folder, KEPT).read_bytes())
+        assert isinstance(kept, cls)
+        return kept
 
 
 class Lives:
@@ -179,6 +196,8 @@ class Room:
             self._drain(lives, outcome)
             outcome.kills = [kill for one in lives for kill in one.killed]
             word = chaos_truth.Asking(job).word()
+            kept = Kept(job, word, quiet)
+            Path(outcome.folder, KEPT).write_bytes(pickle.dumps(kept))
             with _OPENING:
                 found = chaos_truth.compare(job, word, quiet)
             outcome.violations += found.violations

@@ -22,7 +22,7 @@ import msgspec
 from actors.carrier import Carrier, Target
 from actors.desks import DeskPost
 from actors.ledger import LedgerActor
-from benchmarks.chaos_script import RANDOM, SYMBOLS, Kill, Script, Wish
+from benchmarks.chaos_script import RANDOM, SYMBOLS, WINDOW_S, Kill, Script, Wish
 from spyhop.clock import NS_PER_MS, NS_PER_S, Clock
 from spyhop.config.secrets import Secret
 from spyhop.engine.edges import Inlet, Receipt
@@ -113,6 +113,9 @@ class FusedDesk(LiveDesk):
         plan = job.plan
         super().__init__(plan, account, TestKeys(job.api_key, job.api_secret), KillSwitch(plan.folder.parent))
         self._fuse = fuse
+        # as the wire stretches windows by the clock's speed, this is what a request is worth at the venue in the end
+        client: Any = self.trader._calls.client
+        client.options["recvWindow"] = round(WINDOW_S * 1_000 / plan.source.endpoints.clock.speed)
         self._around("submit", "submit", "submitting", "submitted")
         self._around("cancel", "cancel", "cancelling", "cancelled")
         self._around("order", "", "order", "")

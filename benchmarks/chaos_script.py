@@ -13,6 +13,8 @@ from spyhop.venues.desk.desk import DeskParams
 from spyhop.venues.desk.reconciling import ReconcileParams
 from spyhop.venues.desk.requests import RequestParams
 
+WINDOW_S = 6.0
+"""How old, market seconds, a request may be when the venue gets it."""
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 STORM_S, QUIET_S = 36.0, 20.0
 """Market seconds with kills and faults, and then without, before the session ends."""
@@ -100,7 +102,9 @@ def script(seed: int) -> Script:
 def settings(drawn: Script, runs: str) -> Settings:
     """Return the settings of a run whose sessions are kept in `runs`."""
     # a market second is a twelfth of the machine's here, so patience has to be longer than it is at a real venue
-    asking = RequestParams(request_s=12.0, ask_min_s=0.5, ask_max_s=4.0, max_age_s=8.0, give_up_s=20.0)
+    asking = RequestParams(
+        request_s=12.0, ask_min_s=0.5, ask_max_s=4.0, validity_s=1.2 * WINDOW_S, max_age_s=8.0, give_up_s=20.0
+    )
     comparing = ReconcileParams(every_s=6.0, unclean_s=1.5)
     return Settings(
         session=SessionConfig(symbols=SYMBOLS, seed=drawn.seed, runs=runs),
