@@ -31,9 +31,10 @@ test: lint
 bench: setup
 	@for name in decode replay detectors latency memory wire rows faults commit outage; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
-# faults of the venues, one after the other, and a short soak
+# faults of the venues, one after the other, a short soak, then a thousand sessions whose processes are killed
 chaos: setup
 	$(BIN)/python -m pytest -m storm
+	$(BIN)/python -m benchmarks.chaos
 
 # a day of market time with random faults, about twenty minutes
 soak: setup
