@@ -69,9 +69,9 @@ class SubmitOrder(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field
     """A command to a gateway: place this order.
 
     `price` and `trigger` are ticks, 0 where the type has none; `callback` is how many ticks the price may come back
-    before a trailing stop fires (`trigger`, when it has one, is where it begins to trail); `reference` is the price that
-    it was decided at, which slippage is told against, 0 for none; `leverage` is that of the
-    isolated margin which a position opened by it is given, 0 for what the venue has set.
+    before a trailing stop fires (`trigger`, when it has one, is where it begins to trail); `reference` is the price
+    that it was decided at, which slippage is told against, 0 for none; `leverage` is that of the isolated margin which
+    a position opened by it is given, 0 for what the venue has set.
     """
 
     ts: int

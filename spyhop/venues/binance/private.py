@@ -158,7 +158,8 @@ class UsdmPrivate:
 class SpotPrivate:
     """The user data of a spot account, by a subscription that `key` and `secret` sign; a PrivateAdapter.
 
-    `endpoints` are spot's; its WebSocket API tells of the account. The venue's own time is signed, so our clock may be wrong.
+    `endpoints` are spot's; its WebSocket API tells of the account. The venue's own time is signed, so our clock may be
+    wrong.
     """
 
     def __init__(
