@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ import pytest
 
 from spyhop.config.secrets import Secret, Secrets
 from spyhop.config.settings import SessionConfig, Settings
-from spyhop.errors import NotAvailable, StateError, UserError
+from spyhop.errors import NotAvailable, StateError, Throttled, UserError
 from spyhop.model.accounts import VenueOrder
 from spyhop.model.instruments import Instrument
 from spyhop.model.orders import (
@@ -34,7 +35,7 @@ from spyhop.venues.ccxt.usdm import UsdmTrader
 from spyhop.venues.desk.desk import DeskParams
 from spyhop.venues.desk.ports import Expiring
 from spyhop.venues.dydx.trader import DydxTrader
-from spyhop.venues.endpoints import LIVE, Endpoints
+from spyhop.venues.endpoints import LIVE, BinanceEndpoints, Endpoints
 from spyhop.venuesim.dydx.wallets import TEST_KEY as TEST_WALLET
 from spyhop.venuesim.options import TEST_KEY
 from spyhop.wiring import accounts
@@ -53,6 +54,7 @@ from spyhop.wiring.accounts import (
 from spyhop.wiring.killing import KillSwitch
 from spyhop.wiring.plan import LiveSource, RunRequest, SessionPlan, plan_session
 from spyhop.wiring.trading import market_of
+from spyhop.wiring.venues import binance_budget
 
 USUAL = usual_instrument("BTCUSDT")
 REAL = Secrets(
@@ -95,6 +97,28 @@ def test_keys_of_this_process_are_chosen_by_where_they_go(monkeypatch: pytest.Mo
         monkeypatch.setenv(name, value)
     assert Keys.here(LIVE).binance()[0].reveal() == "real-key"
     assert Keys.here(msgspec.structs.replace(LIVE, is_simulated=True)).binance()[0].reveal() == TEST_KEY.key
+
+
+def test_a_trader_stays_away_while_the_venue_has_shut_this_machine_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where the budgets of this machine are
+    nowhere = BinanceEndpoints("http://127.0.0.1:1", "ws://127.0.0.1:1", "ws://127.0.0.1:1")
+    closed = msgspec.structs.replace(LIVE, binance_usdm=nowhere, binance_spot=nowhere, is_simulated=True)
+
+    async def scene(venue: Venue) -> None:
+        clock = closed.clock.clock()
+        # as another process of ours was told, or this one in its former life
+        await binance_budget(clock, closed, venue).note({}, 429, 30.0)
+        trader = trader_of(venue, closed, [at(venue)], Keys(REAL, is_simulated=True), clock)
+        try:
+            with pytest.raises(Throttled):
+                await trader.open_orders()
+        finally:
+            await trader.close()
+
+    for venue in (Venue.BINANCE_USDM, Venue.BINANCE_SPOT):
+        asyncio.run(scene(venue))
 
 
 def test_real_keys_come_from_the_secrets_under_either_name() -> None:
