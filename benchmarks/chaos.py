@@ -105,6 +105,11 @@ class Lives:
             self._process.start()
 
     @property
+    def pid(self) -> int:
+        """Return the process id of this life."""
+        return int(self._process.pid)
+
+    @property
     def is_over(self) -> bool:
         """Say whether a life came to its natural end; one that was killed is followed by the next."""
         code = self._process.exitcode
@@ -192,8 +197,8 @@ class Room:
         try:
             lives.append(Lives("ledger", chaos_child.keep, job, drawn.ledger_kills))
             lives.append(Lives("executor", chaos_child.execute, job, drawn.kills))
-            quiet = self._storm(job, drawn, lives, outcome)
-            self._drain(lives, outcome)
+            self._storm(job, drawn, lives, outcome)
+            quiet = self._drain(job, lives, outcome)
             outcome.kills = [kill for one in lives for kill in one.killed]
             word = chaos_truth.Asking(job).word()
             kept = Kept(job, word, quiet)
@@ -211,8 +216,8 @@ class Room:
             for one in lives:
                 one.end()
 
-    def _storm(self, job: Job, drawn: Script, lives: list[Lives], outcome: Outcome) -> int:
-        """Let kills and faults happen; return when they ended, nanoseconds of the market."""
+    def _storm(self, job: Job, drawn: Script, lives: list[Lives], outcome: Outcome) -> None:
+        """Let kills and faults happen, then end them."""
         started, troubles = job.plan.session.started, list(drawn.troubles)
         while (at_s := (self._clock.now_ns() - started) / NS_PER_S) < STORM_S:
             while troubles and troubles[0].at_s <= at_s:
@@ -228,20 +233,24 @@ class Room:
         self._faults("DELETE")
         for one in lives:
             one.calm()
-        return self._clock.now_ns()
 
-    def _drain(self, lives: list[Lives], outcome: Outcome) -> None:
+    def _drain(self, job: Job, lives: list[Lives], outcome: Outcome) -> int:
+        """Wait for the end of the session; return when the last life had begun, nanoseconds of the market."""
         deadline = time.monotonic() + QUIET_S / SPEED + DRAIN_WITHIN_S
+        quiet = 0
         ledger, executor = lives
         while not executor.is_over:
             assert not ledger.is_over
+            if not quiet and chaos_child.is_up(job, executor.pid):
+                quiet = self._clock.now_ns()
             if time.monotonic() > deadline:
                 outcome.violations.append(f"end: the session is not over {DRAIN_WITHIN_S:g} s after its end")
-                return
+                return quiet
             time.sleep(_POLL_S)
         asyncio.run(chaos_child.close_ledger(ledger._job.socket))
         while not ledger.is_over and time.monotonic() < deadline:
             time.sleep(_POLL_S)
+        return quiet
 
     def _faults(self, method: str, faults: Sequence[dict[str, Any]] | None = None) -> Any:
         body = json.dumps(faults).encode() if faults is not None else None

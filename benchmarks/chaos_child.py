@@ -37,8 +37,8 @@ from spyhop.model.tape import Kind, Side, Status, Venue
 from spyhop.model.verdicts import Approved, RiskState, RiskStateChanged
 from spyhop.venues.desk.ports import Heard, Told
 from spyhop.venues.net.https import HttpClient
-from spyhop.wiring import nodes
-from spyhop.wiring.accounts import Keys, LiveDesk
+from spyhop.wiring import accounts, nodes
+from spyhop.wiring.accounts import Keys, LiveDesk, trader_of
 from spyhop.wiring.killing import KillSwitch
 from spyhop.wiring.plan import LiveSource, SessionPlan
 from spyhop.wiring.records import SessionKeeper
@@ -46,6 +46,7 @@ from spyhop.wiring.venues import public_http
 
 GRID_NS = 50 * NS_PER_MS
 TICK_S = 0.01
+UP = "up"
 _CLOSE = -1
 _FRAME = struct.Struct("<I")
 _Call = Callable[..., Awaitable[Any]]
@@ -113,9 +114,6 @@ class FusedDesk(LiveDesk):
         plan = job.plan
         super().__init__(plan, account, TestKeys(job.api_key, job.api_secret), KillSwitch(plan.folder.parent))
         self._fuse = fuse
-        # as the wire stretches windows by the clock's speed, this is what a request is worth at the venue in the end
-        client: Any = self.trader._calls.client
-        client.options["recvWindow"] = round(WINDOW_S * 1_000 / plan.source.endpoints.clock.speed)
         self._around("submit", "submit", "submitting", "submitted")
         self._around("cancel", "cancel", "cancelling", "cancelled")
         self._around("order", "", "order", "")
@@ -149,6 +147,14 @@ class FusedDesk(LiveDesk):
         if commands:
             self._fuse.passing("taken")
         return count
+
+
+def narrowed(*about: Any) -> Any:
+    """Return a trader whose requests last `WINDOW_S` at the venue, which stretches windows by the clock's speed."""
+    trader: Any = trader_of(*about)
+    endpoints = about[1]
+    trader._calls.client.options["recvWindow"] = round(WINDOW_S * 1_000 / endpoints.clock.speed)
+    return trader
 
 
 class _FusedStream:
@@ -339,6 +345,7 @@ def _complain_into(path: Path) -> None:
 
 async def _execute(job: Job) -> None:
     plan, fuse = job.plan, Fuse(job.kill, job.plan.folder)
+    accounts.trader_of = narrowed
     if job.kill is not None and job.kill.point == RANDOM:
         asyncio.get_running_loop().call_later(job.kill.after_s, fuse.blow)
     source = plan.source
@@ -355,6 +362,7 @@ async def _execute(job: Job) -> None:
     carrier.connect(dict(zip(("facts:decision", "facts:risk", "records"), far, strict=True)))
     living = asyncio.create_task(carrier.run())
     await asyncio.wait({living, asyncio.create_task(carrier.is_built.wait())}, return_when=asyncio.FIRST_COMPLETED)
+    (plan.folder / UP).write_text(str(os.getpid()))
     feeding = asyncio.create_task(Feeder(job, carrier, clock).run())
     watching = asyncio.create_task(_finished(carrier))
     await asyncio.wait({living, feeding, watching}, return_when=asyncio.FIRST_COMPLETED)
@@ -365,6 +373,12 @@ async def _execute(job: Job) -> None:
     for task in (feeding, living):
         task.cancel()
     await asyncio.gather(living, feeding, return_exceptions=True)
+
+
+def is_up(job: Job, pid: int) -> bool:
+    """Say whether the executor with this process id has taken its former life up."""
+    path = job.plan.folder / UP
+    return path.exists() and path.read_text() == str(pid)
 
 
 async def _finished(carrier: Carrier) -> None:

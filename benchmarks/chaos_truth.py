@@ -208,6 +208,12 @@ def compare(job: Job, word: Word, quiet: int) -> Findings:
     ]
     if len(journal) != num_entries:
         wrong.append(f"journal: {len(journal)} entries, the database has {num_entries}")
+    if (
+        not word.trades
+        and len(job.script.wishes) > 5
+        and not any(isinstance(ticket, Approved) for ticket in read_tickets(job.plan.folder))
+    ):
+        wrong.append("run: nothing was approved")
     bare_s = _bare_s(job, word, quiet)
     if bare_s > BARE_S:
         wrong.append(f"stop: a position was without one for {bare_s:.1f} s")
