@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spyhop.clock import utc
-from spyhop.errors import StorageFailed
+from spyhop.errors import SnapshotMismatch, StorageFailed
 from spyhop.model.control import Session
 from spyhop.model.entries import Entry
 from spyhop.model.rows import Rows
@@ -44,7 +44,7 @@ from spyhop.storage.features import (
     label_matrix,
     trade_record,
 )
-from spyhop.storage.files import replace_durably
+from spyhop.storage.files import replace, replace_durably
 from spyhop.storage.snapshots import SnapshotWriter
 from spyhop.storage.systemlog import SystemLog
 
@@ -57,7 +57,8 @@ class SeedRecords:
     """Writes all records of one session under `folder`. Raises StorageFailed.
 
     Rows are told before the entries that were decided on them. Repeats change nothing, and after a kill a new one
-    goes on where the old one was: give both what was not acknowledged again.
+    goes on where the old one was: give both what was not acknowledged again. After a power failure the features of
+    trades that were open may be missing (as the last snapshots), and the session's tape makes them again.
     """
 
     def __init__(self, folder: Path, session: Session) -> None:
@@ -80,7 +81,10 @@ class SeedRecords:
 
     def _load(self) -> None:
         if self._caught.exists():
-            self._book.restore(self._caught.read_bytes())
+            try:
+                self._book.restore(self._caught.read_bytes())
+            except SnapshotMismatch as error:
+                log.warning("features of open trades are lost: %s", error)
         for path in sorted(self._logs.glob("trades_*.json")):
             trades = _TRADES.decode(path.read_bytes())
             day = path.stem.removeprefix("trades_")
@@ -108,7 +112,8 @@ class SeedRecords:
         after = self._book.snapshot()
         self._is_book_unwritten |= after != before
         if self._is_book_unwritten:
-            replace_durably(self._caught, after)
+            # orders wait for this: it is not worth two turns of the disk
+            replace(self._caught, after)
             self._is_book_unwritten = False
         self._log.append(entries)
 

@@ -259,13 +259,26 @@ def test_features_that_the_disk_refused_are_on_it_once_the_same_was_told_again(
 
     keeper = SeedRecords(tmp_path, session())
     with monkeypatch.context() as disk:
-        disk.setattr(records, "replace_durably", full)
+        disk.setattr(records, "replace", full)
         with pytest.raises(StorageFailed):
             tell(keeper, 0, T)
     tell(keeper, 0, T)
     again = SeedRecords(tmp_path, session())
     again.append([closed(0, T)])
     assert trades_of(tmp_path)[0]["obi"] == 0.35
+
+
+@pytest.mark.parametrize("size", [0, 20])
+def test_features_that_a_power_failure_tore_are_missing_and_nothing_else_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, size: int
+) -> None:
+    tell(SeedRecords(tmp_path, session()), 0, T)
+    with (tmp_path / ".open_features").open("r+b") as file:
+        file.truncate(size)
+    again = SeedRecords(tmp_path, session())
+    assert "features of open trades are lost" in caplog.text
+    again.append([closed(0, T)])
+    assert [trade["obi"] for trade in trades_of(tmp_path)] == [None]
 
 
 def test_live_sessions_have_their_own_folder(tmp_path: Path) -> None:
