@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import ray
@@ -15,7 +15,7 @@ from actors.stages import leave_on_failure
 from spyhop.clock import NS_PER_S, Clock, WallClock
 from spyhop.engine.edges import Receipt
 from spyhop.engine.vessels import RECORDS_DECODER, Records
-from spyhop.errors import StorageFailed
+from spyhop.errors import StateError, StorageFailed
 from spyhop.ports import RecordKeeper
 
 log = logging.getLogger(__name__)
@@ -35,9 +35,9 @@ BEAT_S = 0.1
 class LedgerActor:
     """Keeps what the stages say; an answer means that it is durable.
 
-    Entries have keys and rows have times, so a parcel that comes twice changes nothing: there is no checkpoint. Calls
-    are kept one after the other, in a thread: while a database is away, the loop turns, callers wait, and nothing is
-    acknowledged; when it is back, the calls go on by themselves.
+    Entries have keys and rows have times, so a parcel that comes twice changes nothing: there is no checkpoint. One
+    commit is made at a time, in a thread, and who waited for it shares the next: while a database is away, the loop
+    turns, callers wait, and nothing is acknowledged; when it is back, the calls go on by themselves.
     """
 
     def __init__(self, name: str, build: Callable[[], RecordKeeper], clock: Clock | None = None) -> None:
@@ -45,6 +45,7 @@ class LedgerActor:
         self._clock = clock or WallClock()
         self._keeper: RecordKeeper | None = None
         self._turn = asyncio.Lock()
+        self._offers: list[_Offer] = []
         self._outage = Outage(name)
         self._attempt_began: int | None = None
         self._beat = self._clock.monotonic_ns()
@@ -64,8 +65,27 @@ class LedgerActor:
 
     async def receive(self, edge: str, number: int, data: bytes) -> Receipt:
         """Keep a parcel of records; durable when this returns. Raises StorageFailed when that takes too long."""
-        await self._durably(lambda keeper: keep(keeper, RECORDS_DECODER.decode(data)))
+        offer = _Offer(RECORDS_DECODER.decode(data))
+        self._offers.append(offer)
+        try:
+            await self._durably(lambda keeper: self._keep_with(keeper, offer))
+        finally:
+            self._offers.remove(offer)
         return Receipt.of_records(number)
+
+    def _keep_with(self, keeper: RecordKeeper, own: _Offer) -> None:
+        """Keep `own` and all that wait with it: whoever came while the disk was busy shares the next commit."""
+        if own.is_kept:
+            return
+        offers = [offer for offer in tuple(self._offers) if not offer.is_kept]
+        try:
+            keep(keeper, _merged(offers))
+        except StateError:
+            # nobody suffers for what another says
+            offers = [own]
+            keep(keeper, own.records)
+        for offer in offers:
+            offer.is_kept = True
 
     async def committed(self, stage: str) -> int:
         """Return how many entries of `stage` are kept: a restarted supervisor's new epoch begins there."""
@@ -161,6 +181,23 @@ class Outage:
             "outages": float(self._num_outages),
             "failures": float(self._num_failures),
         }
+
+
+class _Offer:
+    """Records that wait to be kept."""
+
+    def __init__(self, records: Records) -> None:
+        self.records = records
+        self.is_kept = False
+
+
+def _merged(offers: Sequence[_Offer]) -> Records:
+    said = [offer.records for offer in offers]
+    return Records(
+        [entry for records in said for entry in records.entries],
+        b"".join(records.rows for records in said),
+        b"".join(records.probabilities for records in said),
+    )
 
 
 def keep(keeper: RecordKeeper, records: Records) -> None:

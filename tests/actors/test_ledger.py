@@ -183,14 +183,55 @@ def test_a_long_outage_is_told_to_every_sender_and_the_loop_turns(monkeypatch: p
     acting(lambda: keeper, scenario)
 
 
-def test_calls_are_kept_one_after_the_other_in_the_order_they_came() -> None:
-    keeper = Refusing()
+class Held(Told):
+    """A keeper whose first commit takes as long as it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.may_go_on = threading.Event(), threading.Event()
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        self.begun.set()
+        assert self.may_go_on.wait(10.0)
+        if any(entry.seq == 13 for entry in entries):
+            raise StateError("not finite")
+        super().append(entries)
+
+
+async def behind_a_slow_commit(
+    keeper: Held, ledger: LedgerActor, numbers: Sequence[int]
+) -> list[Receipt | BaseException]:
+    """Offer parcel 0, while it is kept all of `numbers`, and return the answers to these."""
+    first = asyncio.create_task(ledger.receive("risk", 0, parcel(0)))
+    await asyncio.to_thread(keeper.begun.wait)
+    others = [asyncio.create_task(ledger.receive("risk", number, parcel(number))) for number in numbers]
+    await asyncio.sleep(0)
+    keeper.may_go_on.set()
+    assert await first == Receipt.of_records(0)
+    return await asyncio.gather(*others, return_exceptions=True)
+
+
+def test_calls_that_had_to_wait_are_kept_together_in_the_order_they_came() -> None:
+    keeper = Held()
 
     async def scenario(ledger: LedgerActor) -> None:
-        calls = [asyncio.create_task(ledger.receive("risk", number, parcel(number))) for number in range(12)]
-        assert await ledger.committed("risk") == 5
-        await asyncio.gather(*calls)
-        assert keeper.calls == [("entries", [number]) for number in range(12)]
+        answers = await behind_a_slow_commit(keeper, ledger, range(1, 12))
+        assert answers == [Receipt.of_records(number) for number in range(1, 12)]
+        assert keeper.calls == [("entries", [0]), ("entries", [*range(1, 12)])]
+        assert await ledger.receive("risk", 12, parcel(12)) == Receipt.of_records(12)
+        assert keeper.calls[-1] == ("entries", [12])
+
+    acting(lambda: keeper, scenario)
+
+
+def test_nobody_suffers_for_what_another_says() -> None:
+    keeper = Held()
+
+    async def scenario(ledger: LedgerActor) -> None:
+        answers = await behind_a_slow_commit(keeper, ledger, [1, 13, 2])
+        assert isinstance(answers[1], StateError)
+        assert [answers[0], answers[2]] == [Receipt.of_records(1), Receipt.of_records(2)]
+        assert keeper.calls == [("entries", [0]), ("entries", [1]), ("entries", [2])]
 
     acting(lambda: keeper, scenario)
 
