@@ -103,13 +103,14 @@ class Carrier:
         self._targets: Mapping[str, Target] = {}
         self.is_built, self._is_connected = asyncio.Event(), asyncio.Event()
         self._stirred = asyncio.Event()
+        self._saving = asyncio.Lock()
         self._failures: asyncio.Queue[Exception] = asyncio.Queue()
         self._beat = clock.monotonic_ns()
         self._drain = False
         self._statistics: dict[str, float] = {}
         self._lag_s = 0.0
         self.restarts = 0
-        self.trace: deque[tuple[str, int, bytes]] = deque(maxlen=65_536)
+        self._trace: deque[tuple[str, int, bytes]] = deque(maxlen=65_536)
         self.is_traced = False
 
     async def run(self, pace: Pace | None = None) -> None:
@@ -117,7 +118,9 @@ class Carrier:
         beating = asyncio.create_task(self._beating())
         kept = self._counted()
         await self._clock.sleep(self._back_off_s())
-        self.vessel = self._restored(kept)
+        vessel = self._restored(kept)
+        await self._save(vessel)
+        self.vessel = vessel
         self._companions = self._join(self.vessel)
         self.is_built.set()
         await self._is_connected.wait()
@@ -145,7 +148,6 @@ class Carrier:
         vessel = self._build()
         if kept:
             vessel.restore(kept)
-        self._save(vessel)
         return vessel
 
     def _back_off_s(self) -> float:
@@ -180,22 +182,32 @@ class Carrier:
             await asyncio.sleep(0.02)
         else:
             return self.vessel.receipt(edge)
-        if self.is_traced:
-            self.trace.append((edge, self._clock.monotonic_ns(), data))
+        self._note(edge, data)
         try:
             for companion in self._companions:
                 # so that what arrives does not wait for the next tick of theirs
                 companion.hear()
             receipt = self.vessel.receive(edge, number, data)
+            self._stir()
             if self.vessel.since_checkpoint >= CHECKPOINT_EVERY_PARCELS:
-                self._save(self.vessel)
+                # this sender waits; what came of its parcel is on its way already, and so are the other edges
+                await self._save(self.vessel, CHECKPOINT_EVERY_PARCELS)
                 receipt = self.vessel.receipt(edge)
         except Exception as error:
             # half of the parcel may have had its effect, and its repeat would be ignored: only a new life is clean
             self._failures.put_nowait(error)
             raise
-        self._stir()
         return receipt
+
+    def _note(self, edge: str, data: bytes) -> None:
+        if self.is_traced and "tape" not in edge:
+            self._trace.append((edge, self._clock.monotonic_ns(), data))
+
+    def take_trace(self) -> list[tuple[str, int, bytes]]:
+        """Return (edge, monotonic nanoseconds, parcel) of what passed since the last call, the tape left out."""
+        noted = list(self._trace)
+        self._trace.clear()
+        return noted
 
     async def _failing(self) -> None:
         raise await self._failures.get()
@@ -220,8 +232,7 @@ class Carrier:
                     outbox.rewind()
                     heard = loop.time()
                 continue
-            if self.is_traced:
-                self.trace.append((f">{edge}", self._clock.monotonic_ns(), parcel.data))
+            self._note(f">{edge}", parcel.data)
             try:
                 answer = target.handle.receive.remote(target.edge, parcel.first, parcel.data)
                 receipt = await asyncio.wait_for(answer, CALL_TIMEOUT_S)
@@ -273,11 +284,20 @@ class Carrier:
         while True:
             await asyncio.sleep(CHECKPOINT_EVERY_S)
             if self.vessel.since_checkpoint:
-                self._save(self.vessel)
+                await self._save(self.vessel)
 
-    def _save(self, vessel: Vessel) -> None:
-        self._write(vessel.checkpoint())
-        vessel.checkpointed()
+    async def _save(self, vessel: Vessel, at_least: int = 0) -> None:
+        # the disk is waited for in a thread: an order that comes meanwhile does not wait with it
+        async with self._saving:
+            if vessel.since_checkpoint < at_least:
+                return
+            writing = asyncio.get_running_loop().run_in_executor(None, self._write, vessel.checkpoint())
+            try:
+                await asyncio.shield(writing)
+            finally:
+                # not left behind by a life that ends: it would meet what the next one writes
+                await asyncio.wait({writing})
+            vessel.checkpointed()
 
     def _write(self, kept: bytes) -> None:
         replace_durably(self._checkpoint, msgspec.msgpack.encode((self.restarts, kept)))

@@ -59,9 +59,9 @@ class StageActor:
         """Start or stop keeping times of parcels, for the latency benchmark."""
         self._carrier.is_traced = is_traced
 
-    async def trace(self) -> list[tuple[str, int, bytes]]:
-        """Return (edge, monotonic nanoseconds, parcel) of what passed; `>` marks what was sent."""
-        return list(self._carrier.trace)
+    async def take_trace(self) -> list[tuple[str, int, bytes]]:
+        """Return (edge, monotonic nanoseconds, parcel) of what passed since the last call; `>` marks what was sent."""
+        return self._carrier.take_trace()
 
     @ray.method(concurrency_group="control")
     async def health(self) -> Health:

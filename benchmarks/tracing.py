@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,16 +20,17 @@ Trace = list[tuple[str, int, bytes]]
 
 def traced(plan: SessionPlan, names: Sequence[str]) -> tuple[dict[str, Trace], SystemHealth]:
     """Run a session to its end; return the traces of the actors called `names` and the last word about all of them."""
-    traces: dict[str, Trace] = {}
+    traces: dict[str, Trace] = {name: [] for name in names}
     is_traced, is_over = threading.Event(), threading.Event()
 
     def collect() -> None:
         actors = {name: ray.get_actor(name, namespace=NAMESPACE) for name in names}
         ray.get([actor.set_traced.remote(is_traced=True) for actor in actors.values()])
         while not is_over.is_set():
-            with contextlib.suppress(ray.exceptions.RayActorError):
-                traces.update({name: ray.get(actor.trace.remote()) for name, actor in actors.items()})
-            time.sleep(1.0)
+            for name, actor in actors.items():
+                with contextlib.suppress(ray.exceptions.RayActorError):
+                    traces[name] += ray.get(actor.take_trace.remote())
+            is_over.wait(1.0)
 
     collector = threading.Thread(target=collect, daemon=True)
 
@@ -42,4 +42,5 @@ def traced(plan: SessionPlan, names: Sequence[str]) -> tuple[dict[str, Trace], S
             is_over.set()
 
     health = conduct(plan, on_progress, WallClock())
+    collector.join(10.0)
     return traces, health

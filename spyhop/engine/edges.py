@@ -76,7 +76,14 @@ class Outbox:
         return self._num_sent >= len(self._kept)
 
     def put(self, data: bytes, count: int, watermark: int = 0, after: int = 0) -> None:
-        """Keep a parcel of the next `count` messages."""
+        """Keep a parcel of the next `count` messages.
+
+        A promise that waits (or whose answer has not come) says nothing that this one does not: it takes its place, so
+        that a slow edge has one promise to carry, the newest. One that may leave earlier than this parcel stays.
+        """
+        last = self._kept[-1] if not self.is_sent else None
+        if last is not None and last.first == last.end and last.after == after and last.watermark <= watermark:
+            self._kept.pop()
         self._kept.append(Parcel(self.next, self.next + count, watermark, data, after))
         self.next += count
 

@@ -94,6 +94,7 @@ class Vessel:
         self._marks = dict.fromkeys(outlets, 0)  # last watermark promised on each edge
         self._held: list[bytes] = []  # events that wait for company on their way
         self.since_checkpoint = 0
+        self._last_checkpoint: tuple[dict[str, Position], int] = ({}, 0)
 
     def receive(self, edge: str, number: int, data: bytes) -> Receipt:
         """Take of a parcel that begins with the `number`-th message what is new; return what is wanted and durable."""
@@ -149,7 +150,8 @@ class Vessel:
             self.outboxes[RECORDS].put(_encode(records), count=1)
 
     def checkpoint(self) -> bytes:
-        """Return everything that a restart needs; call `checkpointed` once it is durable."""
+        """Return everything that a restart needs; call `checkpointed` once it is durable, whatever came meanwhile."""
+        self._last_checkpoint = ({edge: inlet.wanted for edge, inlet in self._inlets.items()}, self.since_checkpoint)
         return _encode(
             _Kept(
                 self._node.snapshot(),
@@ -162,9 +164,11 @@ class Vessel:
 
     def checkpointed(self) -> None:
         """Note that the last checkpoint is durable, so that senders may forget what led to it."""
-        for inlet in self._inlets.values():
-            inlet.checkpointed()
-        self.since_checkpoint = 0
+        positions, count = self._last_checkpoint
+        for edge, position in positions.items():
+            self._inlets[edge].durable = position
+        self.since_checkpoint -= count
+        self._last_checkpoint = (positions, 0)
 
     def restore(self, checkpoint: bytes) -> None:
         """Take the state of a checkpoint."""

@@ -132,7 +132,10 @@ def feed_vessel(plan: SessionPlan, name: str) -> FeedVessel:
             tapes.flush()
             unflushed = 0
 
-    return FeedVessel(node, keep, SLICE_NS if node.is_open else 0, tapes.num_before_end(name))
+    # a tenth of a second of the wall's time here, too
+    speed = plan.source.endpoints.clock.speed if isinstance(plan.source, LiveSource) else 0.0
+    slice_ns = round(SLICE_NS * max(1.0, speed)) if node.is_open else 0
+    return FeedVessel(node, keep, slice_ns, tapes.num_before_end(name))
 
 
 def decision_vessel(plan: SessionPlan) -> DecisionVessel:

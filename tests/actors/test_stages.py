@@ -185,7 +185,7 @@ def test_a_shell_passes_on_what_it_is_asked(tmp_path: Path, left: list[int]) -> 
     async def scenario() -> None:
         shell = FeedActor("feed:X", feed, tmp_path / "feed.bin")
         await shell.set_traced(True)
-        assert await shell.trace() == []
+        assert await shell.take_trace() == []
         far = LedgerHandle(0)
         await shell.connect({"rows": Target(far, "rows:X"), "tape": Target(far, "tape:X")})
         await shell.drain()

@@ -48,6 +48,34 @@ def test_a_promise_without_messages_is_news_once() -> None:
     assert inlet.accept(3, 0, 20) is None
 
 
+def test_of_promises_that_wait_the_newest_is_carried() -> None:
+    outbox = Outbox()
+    for watermark in (3, 5, 9):
+        outbox.put(b"promise", 0, watermark)
+    outbox.put(b"message", 1, 11)
+    assert [(parcel.data, parcel.watermark) for parcel in outbox.snapshot()[1]] == [(b"message", 11)]
+    outbox.put(b"promise", 0, 12)
+    outbox.put(b"later", 0, 13, after=2)  # waits for records that the one before does not wait for
+    assert [parcel.watermark for parcel in outbox.snapshot()[1]] == [11, 12, 13]
+
+
+def test_a_promise_whose_answer_has_not_come_may_be_replaced() -> None:
+    outbox = Outbox()
+    outbox.put(b"first", 0, 3)
+    in_flight = outbox.unsent()
+    assert in_flight is not None
+    outbox.put(b"second", 0, 5)
+    outbox.acknowledge(Receipt(Position(0, in_flight.watermark), Position(0, in_flight.watermark)))
+    second = outbox.unsent()
+    assert second is not None
+    assert (second.data, second.watermark) == (b"second", 5)
+    outbox.acknowledge(Receipt(Position(0, 5), Position(0, 0)))
+    assert outbox.unsent() is None
+    # what was sent stays until it is durable there
+    outbox.put(b"third", 0, 7)
+    assert [parcel.data for parcel in outbox.snapshot()[1]] == [b"second", b"third"]
+
+
 def test_parcels_are_kept_until_durable_there() -> None:
     outbox = filled(b"ab", b"c", b"de")
     outbox.acknowledge(receipt(wanted=3, durable=2))

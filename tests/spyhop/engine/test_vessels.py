@@ -80,12 +80,13 @@ def test_a_vessel_whose_receiver_is_silent_becomes_congested_and_free_again(make
     while not vessel.is_congested:
         vessel.produce()
         num_steps += 1
-    assert num_steps == vessel.outboxes["rows"].limit
-    last, first = END_OF_TIME, NS_PER_S + 1
-    vessel.outboxes["rows"].acknowledge(receipt((num_steps, last)))
-    vessel.outboxes["tape"].acknowledge(receipt((num_steps, last), (num_steps, last)))
+    assert num_steps == vessel.outboxes["tape"].limit
+    assert len(vessel.outboxes["rows"]) == num_steps - 1  # the first row said all that the promise before it did
+    last, first = END_OF_TIME, NS_PER_S
+    vessel.outboxes["tape"].acknowledge(receipt((num_steps, last)))
+    vessel.outboxes["rows"].acknowledge(receipt((num_steps, last), (num_steps, last)))
     assert vessel.is_congested  # sent, but the other side may still die
-    vessel.outboxes["rows"].acknowledge(receipt((num_steps, last), (num_steps, first)))
+    vessel.outboxes["tape"].acknowledge(receipt((num_steps, last), (num_steps, first)))
     assert not vessel.is_congested
     assert vessel.statistics()["unsent"] == num_steps - 1
 
@@ -135,8 +136,14 @@ def test_a_repeat_and_a_parcel_that_is_too_early_change_nothing(make: Any) -> No
     assert vessel.receive("rows:a", 0, first) == receipt((1, 11))
     assert vessel.since_checkpoint == 1
     assert vessel.node.statistics()["told"] == 1
+    vessel.checkpoint()
+    vessel.receive("rows:a", 1, parcel(21))
     vessel.checkpointed()
-    assert vessel.receipt("rows:a") == receipt((1, 11), (1, 11))
+    # what came after the checkpoint is not in it
+    assert vessel.receipt("rows:a") == receipt((1, 21), (1, 11))
+    assert vessel.since_checkpoint == 1
+    vessel.checkpointed()
+    assert vessel.since_checkpoint == 1
 
 
 def test_only_a_feed_ahead_of_the_slowest_is_told_to_wait(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
