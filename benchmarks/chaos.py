@@ -89,7 +89,15 @@ class Kept(NamedTuple):
 class Lives:
     """The lives of one process, one after the other: each but the last may be killed."""
 
-    def __init__(self, name: str, work: Callable[[Job], None], job: Job, kills: Sequence[Kill]) -> None:
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[Job], None],
+        job: Job,
+        kills: Sequence[Kill],
+        between: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._between = between
         self.name, self._work, self._job, self._kills = name, work, job, list(kills)
         self.killed: list[str] = []
         self._kill: Kill | None = None
@@ -123,6 +131,7 @@ class Lives:
             self.killed.append(f"{self.name}: failed ({code})")
             if len(self.killed) > 20:
                 raise RuntimeError(f"{self.name} fails again and again")
+        self._between()
         self.begin()
         return False
 
@@ -196,11 +205,16 @@ class Room:
         lives: list[Lives] = []
         try:
             lives.append(Lives("ledger", chaos_child.keep, job, drawn.ledger_kills))
-            lives.append(Lives("executor", chaos_child.execute, job, drawn.kills))
+            asking = chaos_truth.Asking(job)
+
+            def look() -> None:
+                outcome.violations += asking.unintended()
+
+            lives.append(Lives("executor", chaos_child.execute, job, drawn.kills, look))
             self._storm(job, drawn, lives, outcome)
             quiet = self._drain(job, lives, outcome)
             outcome.kills = [kill for one in lives for kill in one.killed]
-            word = chaos_truth.Asking(job).word()
+            word = asking.word()
             kept = Kept(job, word, quiet)
             Path(outcome.folder, KEPT).write_bytes(pickle.dumps(kept))
             with _OPENING:
@@ -345,6 +359,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     outcomes = storm(range(wanted.seed, wanted.seed + wanted.runs), folder, wanted.abreast, tell, keeps=wanted.keep)
     print(table(outcomes, time.monotonic() - began))
+    if not any(outcome.num_fills for outcome in outcomes):
+        print("nothing was traded, so nothing was shown")
+        return 1
     if any(outcome.violations for outcome in outcomes):
         print("repeat one with: python -m benchmarks.chaos --runs 1 --seed N")
         return 1

@@ -369,7 +369,6 @@ async def _execute(job: Job) -> None:
     for task in (living, feeding):
         if task.done():
             task.result()
-    carrier._save(carrier.vessel)  # type: ignore[arg-type]
     for task in (feeding, living):
         task.cancel()
     await asyncio.gather(living, feeding, return_exceptions=True)

@@ -16,7 +16,7 @@ from spyhop.venues.desk.requests import RequestParams
 WINDOW_S = 6.0
 """How old, market seconds, a request may be when the venue gets it."""
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
-STORM_S, QUIET_S = 36.0, 24.0
+STORM_S, QUIET_S = 36.0, 36.0
 """Market seconds with kills and faults, and then without, before the session ends."""
 MAX_LOTS = {"BTCUSDT": 40, "ETHUSDT": 900, "SOLUSDT": 150}
 

@@ -6,9 +6,11 @@ The requests are made here, not by the client under test.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import json
+import sqlite3
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -20,6 +22,7 @@ from typing import Any
 import msgspec
 
 from benchmarks.chaos_child import Job, read_tickets
+from benchmarks.chaos_script import WINDOW_S
 from spyhop.clock import NS_PER_MS, NS_PER_S
 from spyhop.execution.account import Account
 from spyhop.model.instruments import Instrument
@@ -30,10 +33,14 @@ from spyhop.storage.journal import read_facts
 from spyhop.venues.desk.log import DeskLog, Known, Record, Taken
 from spyhop.wiring.accounts import account_of, desk_folder
 from spyhop.wiring.plan import LiveSource
-from spyhop.wiring.records import ledger_url
+from spyhop.wiring.records import LEDGER_FILE, ledger_url
 
-BARE_S = 15.0
-"""How long, market seconds, a position may be without a stop once everything is quiet: an exit may be on its way."""
+BARE_S = 25.0
+"""How long, market seconds, a position may be without a stop once everything is quiet.
+
+An order that was on its way at a kill is known only when no request for it can arrive any more, after 1.2 windows, and
+what it brought is closed or armed then; the rest is for a machine whose every second is twelve of the market.
+"""
 _STOPS = ("STOP_MARKET", "STOP", "TRAILING_STOP_MARKET")
 _ENDS = {
     "FILLED": OrderStatus.FILLED,
@@ -86,8 +93,8 @@ class Asking:
         assert isinstance(source, LiveSource)
         self._job, self._rest, self._clock = job, source.endpoints.binance_usdm.rest, source.endpoints.clock.clock()
 
-    def get(self, path: str, **params: Any) -> Any:
-        """Return the answer to a signed GET."""
+    def get(self, path: str, *, is_patient: bool = True, **params: Any) -> Any:
+        """Return the answer to a signed GET; who is patient waits while shut out."""
         query = urllib.parse.urlencode({**params, "timestamp": self._clock.now_ns() // NS_PER_MS, "recvWindow": 60_000})
         signature = hmac.new(self._job.api_secret.encode(), query.encode(), hashlib.sha256).hexdigest()
         url = f"{self._rest}{path}?{query}&signature={signature}"
@@ -98,11 +105,29 @@ class Asking:
                 return json.load(said)
         except urllib.error.HTTPError as error:
             with error:
-                if error.code not in (418, 429):
+                if error.code not in (418, 429) or not is_patient:
                     raise
                 wait_s = float(error.headers.get("Retry-After", "1"))
         asyncio.run(self._clock.sleep(wait_s + 0.1))
         return self.get(path, **params)
+
+    def unintended(self) -> Iterable[str]:
+        """Say which orders are at the venue now and not in the ledger; nothing when the venue does not answer."""
+        names: set[str] = set()
+        try:
+            for one in self._job.plan.session.instruments:
+                asked = {"symbol": one.symbol, "limit": 1_000}
+                names |= {body["clientOrderId"] for body in self.get("/fapi/v1/allOrders", is_patient=False, **asked)}
+                names |= {
+                    body["clientAlgoId"] for body in self.get("/fapi/v1/allAlgoOrders", is_patient=False, **asked)
+                }
+        except OSError:
+            pass
+        # read by hand: a Ledger would migrate a database that somebody else may be writing to
+        with contextlib.closing(sqlite3.connect(self._job.plan.folder.parent / LEDGER_FILE, timeout=10.0)) as database:
+            known = {name for (name,) in database.execute("SELECT client_order_id FROM orders")} if names else set()
+        for name in sorted(names - known):
+            yield f"intent: {name} was at the venue before the ledger had it"
 
     def word(self) -> Word:
         """Ask for everything."""
@@ -208,12 +233,6 @@ def compare(job: Job, word: Word, quiet: int) -> Findings:
     ]
     if len(journal) != num_entries:
         wrong.append(f"journal: {len(journal)} entries, the database has {num_entries}")
-    if (
-        not word.trades
-        and len(job.script.wishes) > 5
-        and not any(isinstance(ticket, Approved) for ticket in read_tickets(job.plan.folder))
-    ):
-        wrong.append("run: nothing was approved")
     bare_s = _bare_s(job, word, quiet)
     if bare_s > BARE_S:
         wrong.append(f"stop: a position was without one for {bare_s:.1f} s")
@@ -324,8 +343,11 @@ def _limits(job: Job, word: Word, newest: dict[str, OrderChanged]) -> Iterable[s
             yield f"limit: {order.client_id} has {order.lots} lots, {ticket.lots} were approved"
         if not ours.order.reduce_only:
             entries[ticket.seq] += 1
-            if order.created > ticket.expires + job.plan.settings.desk.requests.max_age_s * NS_PER_S:
-                yield f"limit: {order.client_id} entered {(order.created - ticket.expires) / NS_PER_S:.1f} s too late"
+            asked = job.plan.settings.desk.requests
+            age_s = (order.created - ticket.ts) / NS_PER_S
+            # it may not leave when it is older than the first, and may be on its way for as long as the others
+            if age_s > asked.max_age_s + asked.request_s + WINDOW_S:
+                yield f"limit: {order.client_id} entered {age_s:.1f} s after its approval"
     for seq, count in entries.items():
         if count > 1:
             yield f"limit: approval {seq} was used {count} times"
