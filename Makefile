@@ -29,7 +29,7 @@ test: lint
 	$(BIN)/python -m pytest
 
 bench: setup
-	@for name in decode replay detectors latency memory wire rows faults commit outage; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	@for name in decode replay detectors latency verdicts memory wire rows faults commit outage; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 # faults of the venues, one after the other, a short soak, then a thousand sessions whose processes are killed
 chaos: setup

@@ -78,15 +78,16 @@ def main() -> None:
 def measure(symbols: list[str], seconds: float) -> None:
     """Trade live over the simulator's sockets and say how long orders took."""
     names = ",".join(symbols)
-    with (
-        tempfile.TemporaryDirectory() as runs,
-        simulator(["--symbols", names, "--speed", str(SPEED)]) as endpoints,
-        local_ray(dashboard=False, num_cpus=4),
-    ):
-        request = RunRequest(mode="live", runner="ray", endpoints=endpoints)
-        plan = plan_session(eager(Path(runs), names, seconds), request, WallClock())
-        feeds = [f"feed:{name}" for name in plan.feed_names]
-        traces, health = traced(plan, [*feeds, "ensemble", "risk", executor_name(plan)])
+    with tempfile.TemporaryDirectory() as runs:
+        with (
+            simulator(["--symbols", names, "--speed", str(SPEED)]) as endpoints,
+            local_ray(dashboard=False, num_cpus=4),
+        ):
+            request = RunRequest(mode="live", runner="ray", endpoints=endpoints)
+            plan = plan_session(eager(Path(runs), names, seconds), request, WallClock())
+            feeds = [f"feed:{name}" for name in plan.feed_names]
+            traces, health = traced(plan, [*feeds, "ensemble", "risk", executor_name(plan)])
+        # the desk has let its log go by now
         steps = followed(plan, traces, endpoints.clock)
     frames = sum(actor.statistics.get("frames", 0.0) for actor in health.actors)
     whole = [intent for intent in steps[-1] if all(intent in step for step in steps)]
