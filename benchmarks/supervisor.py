@@ -134,9 +134,11 @@ def report(name: str, found: Sequence[Outage], speed: float) -> None:
     for what, values in rows.items():
         there = [value for value in values if value is not None]
         say(f"supervisor_{name}_{what}_seen", float(len(there)), "times", on=on)
-        for which, chosen in (("median", statistics.median), ("max", max)) if there else ():
-            say(f"supervisor_{name}_{what}_{which}", chosen(there), "s of venue time", on=on)
-            say(f"supervisor_{name}_{what}_{which}_wall", chosen(there) / speed, "s", on=on)
+        if not there:
+            continue
+        for which, value in (("median", statistics.median(there)), ("max", max(there))):
+            say(f"supervisor_{name}_{what}_{which}", value, "s of venue time", on=on)
+            say(f"supervisor_{name}_{what}_{which}_wall", value / speed, "s", on=on)
     late = float(sum(one.violations for one in found))
     say(f"supervisor_{name}_entries_of_the_dead_after_the_lease", late, "orders", on=on)
 

@@ -163,5 +163,5 @@ def test_a_liquidation_without_a_price_takes_the_position_all_the_same(account: 
 
 def test_slippage_is_told_against_the_price_that_an_order_says_it_was_decided_at(account: Account) -> None:
     decided = msgspec.structs.replace(ORDER, client_order_id="d", reference=110, price=120)
-    assert account.take(decided).reference == 110.0  # type: ignore[union-attr]
-    assert account.take(msgspec.structs.replace(decided, client_order_id="e", reference=0)).reference == 120.0  # type: ignore[union-attr]
+    assert account.take(decided).reference == 110.0
+    assert account.take(msgspec.structs.replace(decided, client_order_id="e", reference=0)).reference == 120.0

@@ -168,7 +168,7 @@ def sized(leverage: float, *, instrument: int = 0, reduce_only: bool = False) ->
 
 def test_leverage_is_set_before_the_entry_that_was_sized_for_it_rounded_down_and_once() -> None:
     inner = Remembering()
-    trader: Any = WithLeverage(inner)  # type: ignore[arg-type]
+    trader: Any = WithLeverage(inner)
 
     async def story() -> None:
         for order in (
@@ -200,7 +200,7 @@ def test_an_order_does_not_leave_when_its_leverage_could_not_be_set() -> None:
             raise StateError("no")
 
     inner = Refusing()
-    trader = WithLeverage(inner)  # type: ignore[arg-type]
+    trader = WithLeverage(inner)
     for _ in range(2):
         with pytest.raises(StateError):
             asyncio.run(trader.submit(sized(3.0)))
@@ -392,4 +392,4 @@ def test_equity_is_what_an_account_holds_of_its_money(venues: Endpoints, planned
             return []
 
     with pytest.raises(UserError, match="somebody holds no USDT"):
-        asyncio.run(equity_of(Poor(), "USDT"))  # type: ignore[arg-type]
+        asyncio.run(equity_of(Poor(), "USDT"))

@@ -152,7 +152,7 @@ def test_an_account_without_a_key_is_told_and_keeps_no_other_from_being_closed(v
         def __init__(self) -> None:
             super().__init__(Secrets({}), is_simulated=True)
 
-        def dydx(self):  # type: ignore[no-untyped-def]
+        def dydx(self):
             return Secrets({})["DYDX_PRIVATE_KEY"]
 
     async def story() -> None:
