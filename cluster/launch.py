@@ -19,10 +19,11 @@ from actors.desks import desk_posts
 from actors.ledger import LedgerActor
 from actors.stages import EnsembleActor, ExecutorActor, FeedActor, RiskSupervisor
 from cluster.terminal import stopping
-from spyhop.clock import Clock, WallClock
+from spyhop.clock import NS_PER_S, Clock, WallClock
 from spyhop.engine.pipeline import Progress
 from spyhop.errors import UserError
 from spyhop.wiring import kernels, nodes
+from spyhop.wiring.killing import KillSwitch
 from spyhop.wiring.plan import Pacing, SessionPlan
 from spyhop.wiring.records import SessionKeeper
 from spyhop.wiring.sessions import pacing
@@ -33,6 +34,8 @@ NAMESPACE = "spyhop"
 CONDUCTOR = "conductor"
 POLL_S = 0.2
 STOP_TIMEOUT_S = 30.0
+KILLED_WITHIN_S = 15.0
+"""How long a session that was killed may take to end cleanly."""
 
 
 def placements(plan: SessionPlan, pace: Pacing) -> list[Placement]:
@@ -143,15 +146,39 @@ def conduct(
     args = (placements(plan, pacing(plan, clock)), NAMESPACE)
     conductor = place(Placement(CONDUCTOR, Conductor, args, {"num_cpus": 0.1}, {}), NAMESPACE)
     try:
-        return _accompany(conductor, on_progress, len(plan.feed_names), should_drain)
+        return _accompany(conductor, on_progress, len(plan.feed_names), *_ends(plan, clock, should_drain))
     finally:
         with contextlib.suppress(*LOST):
             ray.get(conductor.stop.remote(), timeout=STOP_TIMEOUT_S)
         ray.kill(conductor)
 
 
+def _ends(
+    plan: SessionPlan, clock: Clock, should_drain: Callable[[], bool]
+) -> tuple[Callable[[], bool], Callable[[], bool]]:
+    """Return when to drain, and when not to wait for a clean end any more.
+
+    A live session that is killed drains; what the kill closed is not ours to close any more, so nobody waits for it.
+    """
+    if not plan.is_live:
+        return should_drain, lambda: False
+    switch, since = KillSwitch(plan.folder.parent), 0
+
+    def is_over() -> bool:
+        nonlocal since
+        if switch.reason():
+            since = since or clock.monotonic_ns()
+        return since > 0 and clock.monotonic_ns() - since > KILLED_WITHIN_S * NS_PER_S
+
+    return (lambda: should_drain() or bool(switch.reason())), is_over
+
+
 def _accompany(
-    conductor: Any, on_progress: Callable[[Progress], None], num_feeds: int, should_drain: Callable[[], bool]
+    conductor: Any,
+    on_progress: Callable[[Progress], None],
+    num_feeds: int,
+    should_drain: Callable[[], bool],
+    is_over: Callable[[], bool],
 ) -> SystemHealth:
     restarts: dict[str, int] = {}
     health: SystemHealth | None = None
@@ -168,6 +195,9 @@ def _accompany(
                     log.warning("%s was restarted (%d so far)", name, count)
             restarts = health.restarts
             if health.is_finished:
+                return health
+            if is_over():
+                log.warning("the session was killed; it ends here")
                 return health
         time.sleep(POLL_S)
 

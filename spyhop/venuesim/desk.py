@@ -252,7 +252,9 @@ class Desk:
         if not account.is_spot:
             return order.left
         if order.request.side is Side.SELL:
-            return int(account.available(instrument.base) / instrument.lot_size)
+            # what the order itself has locked is there for it
+            own = instrument.quantity(order.left)
+            return int((account.available(instrument.base) + own) / instrument.lot_size)
         return int(account.available(instrument.quote) / (price * unit_of(instrument)))
 
     def _fill(self, order: Order, price: int, lots: int, *, is_maker: bool) -> None:

@@ -150,7 +150,7 @@ def test_a_wish_to_stop_is_told_until_it_is_known_and_then_the_end_is_awaited(mo
         return None
 
     monkeypatch.setattr(ray, "get", get)
-    health = launch._accompany(Handle(), lambda progress: None, 1, lambda: len(asked) >= 2)
+    health = launch._accompany(Handle(), lambda progress: None, 1, lambda: len(asked) >= 2, lambda: False)
     assert health.is_finished
     assert asked == ["health", "health", "drain", "health", "drain", "health", "health"]
 

@@ -47,7 +47,7 @@ class Books:
         self.transfers: deque[Transfer] = deque(maxlen=_KEPT)
         self.holdings = Holdings()
         self._untold: dict[str, _Untold] = {}
-        self._num_events = 0
+        self._height = self._num_events = 0
         self._pending_fills: list[Fill] = []
 
     # what the node says
@@ -85,7 +85,6 @@ class Books:
 
     def close_block(self, height: int) -> None:
         """Make known what happened up to the block of `height`."""
-        self._num_events = 0
         self.fills.extend(self._pending_fills)
         self._pending_fills = []
         untold, self._untold = self._untold, {}
@@ -189,8 +188,11 @@ class Books:
         return self._untold.setdefault(account, _Untold())
 
     def _event(self) -> str:
+        height = chain.height_at(self._exchange.now) + 1
+        if height != self._height:
+            self._height, self._num_events = height, 0
         self._num_events += 1
-        return names.event_id(chain.height_at(self._exchange.now) + 1, 1, self._num_events)
+        return names.event_id(height, 1, self._num_events)
 
     def _fill(self, execution: Execution, ticket: Ticket | None) -> None:
         pair = self._pairs.get(execution.instrument)

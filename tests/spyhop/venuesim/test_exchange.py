@@ -530,6 +530,16 @@ def test_spot_holds_assets_and_locks_what_orders_may_take() -> None:
     assert held == {"USDT": D(400), "BTC": D("0.010") * D("0.999")}
 
 
+def test_all_of_a_balance_can_be_sold_at_the_market() -> None:
+    tape = Tape(SPOT)
+    bench = Bench(tape)
+    bench.exchange.open_account("s", Venue.BINANCE_SPOT, {"USDT": D(0), "BTC": D("0.005")})
+    order = bench.order("1", Side.SELL, 5, account="s")
+    assert order.state is OrderState.FILLED
+    with pytest.raises(Refused):
+        bench.order("2", Side.SELL, 1, account="s")
+
+
 def test_leverage_has_a_tier(tape: Tape) -> None:
     tape.mark(600_000)
     bench = Bench(tape)
