@@ -57,7 +57,12 @@ Size = Annotated[str | None, typer.Option(metavar="USDT", help="Margin of one tr
 Interval = Annotated[str | None, typer.Option(metavar="S", help="Seconds between analyses, 30.", rich_help_panel=SEEDS)]
 Paper = Annotated[bool, typer.Option("--paper", help="Simulated fills (default).", rich_help_panel=SEEDS)]
 Live = Annotated[
-    bool, typer.Option("--live", help="Real orders, after spyhop doctor and a typed word.", rich_help_panel=SEEDS)
+    bool,
+    typer.Option(
+        "--live",
+        help="Real orders, after spyhop doctor and a typed word; of a report or an export: live sessions.",
+        rich_help_panel=SEEDS,
+    ),
 ]
 Lake = Annotated[str, typer.Option("--lake", metavar="DIR", help="Folder or URI of the lake.")]
 SessionName = Annotated[str, typer.Argument(metavar="[SESSION]", help="Id of a session, or latest.")]

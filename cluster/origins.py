@@ -53,7 +53,7 @@ def requested(
         yield RunRequest(mode=mode, lake=origin.lake, runner=runner)
         return
     with reached(origin.venues, settings) as endpoints:
-        announce(endpoints)
+        announce(endpoints, is_live=mode == "live")
         yield RunRequest(mode=mode, endpoints=endpoints, runner=runner)
 
 
@@ -131,8 +131,8 @@ def _ready(process: subprocess.Popen[bytes]) -> Endpoints:
     raise VenueUnavailable("the venue simulator", 0, f"did not get ready (exit code {process.poll()})")
 
 
-def announce(endpoints: Endpoints) -> None:
-    """Say in large type whether the venues are real."""
+def announce(endpoints: Endpoints, *, is_live: bool = False) -> None:
+    """Say in large type whether the venues are real, and whether orders go there."""
     console = Console(stderr=True)
     if endpoints.is_simulated:
         speed = f", {endpoints.clock.speed:g} times real time" if endpoints.clock.speed not in (0.0, 1.0) else ""
@@ -141,6 +141,8 @@ def announce(endpoints: Endpoints) -> None:
             f"A made-up market on this machine{speed}. None of it ever happened.",
             "yellow",
         )
+    elif is_live:
+        title, text, style = "LIVE ORDERS", "Real venues over the internet, and real money.", "red"
     else:
         title, text, style = (
             "LIVE VENUES",
