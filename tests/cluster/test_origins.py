@@ -36,6 +36,14 @@ def test_real_venues_are_named_in_large_type(capsys: pytest.CaptureFixture[str])
     assert "LIVE VENUES" in capsys.readouterr().err
 
 
+def test_nobody_is_told_that_real_orders_are_on_paper(capsys: pytest.CaptureFixture[str]) -> None:
+    with requested(Origin(venues="live"), Settings(), mode="live"):
+        told = capsys.readouterr().err
+    assert "LIVE ORDERS" in told
+    assert "real money" in told
+    assert "on paper" not in told
+
+
 def test_endpoints_are_read_from_the_line_that_a_simulator_printed(tmp_path: Path) -> None:
     path = tmp_path / "venues.json"
     path.write_bytes(msgspec.json.encode({**msgspec.to_builtins(LIVE), "ready": True}))
