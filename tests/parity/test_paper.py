@@ -40,12 +40,14 @@ def found(prepared_kernels: None) -> Compared:
     return compared(NUM_ORDERS, speed=4.0, seed=7)
 
 
+@pytest.mark.storm
 @pytest.mark.slow
 def test_every_kind_of_order_was_filled_by_both(found: Compared) -> None:
     assert len(found.pairs) == NUM_ORDERS
     assert {pair.asked for pair in filled_by_both(found.pairs)} == set(KINDS)
 
 
+@pytest.mark.storm
 @pytest.mark.slow
 def test_market_orders_reach_paper_after_its_latency_and_are_filled_whole_by_both(found: Compared) -> None:
     market = [pair for pair in found.pairs if pair.asked == "market"]
@@ -56,6 +58,7 @@ def test_market_orders_reach_paper_after_its_latency_and_are_filled_whole_by_bot
         assert pair.there.maker_frac == pair.paper.maker_frac == 0.0
 
 
+@pytest.mark.storm
 @pytest.mark.slow
 def test_what_is_taken_costs_what_the_book_showed_at_the_moment_of_the_fill(found: Compared) -> None:
     taken = [pair for pair in filled_by_both(found.pairs) if is_taken(pair)]
@@ -66,6 +69,7 @@ def test_what_is_taken_costs_what_the_book_showed_at_the_moment_of_the_fill(foun
     assert sum(ticks < 1e-6 for ticks in left) >= 0.75 * len(left)
 
 
+@pytest.mark.storm
 @pytest.mark.slow
 def test_what_is_made_costs_its_limit_and_comes_later_on_paper(found: Compared) -> None:
     made = [pair for pair in filled_by_both(found.pairs) if pair.there.maker_frac == pair.paper.maker_frac == 1.0]
@@ -76,6 +80,7 @@ def test_what_is_made_costs_its_limit_and_comes_later_on_paper(found: Compared) 
     assert statistics.median(later_by_ms(pair) for pair in made) > 0.0
 
 
+@pytest.mark.storm
 @pytest.mark.slow
 def test_triggers_fire_later_on_paper(found: Compared) -> None:
     fired = [pair for pair in filled_by_both(found.pairs) if pair.asked in ("stop", "take_profit")]
@@ -83,6 +88,7 @@ def test_triggers_fire_later_on_paper(found: Compared) -> None:
     assert statistics.median(later_by_ms(pair) for pair in fired) >= VenueParams().trigger_latency_ms
 
 
+@pytest.mark.storm
 @pytest.mark.slow
 def test_hardly_an_order_is_filled_by_one_engine_alone(found: Compared) -> None:
     had = [pair for pair in found.pairs if not pair.refused]
