@@ -105,7 +105,11 @@ class Word:
 
 
 @pytest.mark.parametrize(
-    "victims", [VICTIMS, pytest.param(MORE_VICTIMS, marks=[pytest.mark.storm, pytest.mark.timeout(1_200)])]
+    "victims",
+    [
+        pytest.param(VICTIMS, marks=pytest.mark.timeout(600)),
+        pytest.param(MORE_VICTIMS, marks=[pytest.mark.storm, pytest.mark.timeout(1_200)]),
+    ],
 )
 def test_whoever_is_killed_the_venues_and_the_ledger_agree_and_the_session_replays(
     local_ray: None,

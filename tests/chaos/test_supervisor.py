@@ -16,6 +16,7 @@ def entries(runs: Path) -> list[Entry]:
     return [entry for name in sessions(runs) for entry in read_facts(runs / name)]
 
 
+@pytest.mark.storm  # that trading resumes in time is up to a market that nobody scripts
 @pytest.mark.ray
 @pytest.mark.slow
 def test_nothing_leaves_between_the_lease_of_a_dead_supervisor_and_the_epoch_of_the_next(
