@@ -32,8 +32,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 import spyhop
-from benchmarks import chaos_child, chaos_truth
-from benchmarks.chaos_child import Job
+from benchmarks import chaos_child, chaos_ledger, chaos_truth
+from benchmarks.chaos_life import Job
 from benchmarks.chaos_script import LATE, QUIET_S, STORM_S, SYMBOLS, Kill, Script, script, settings
 from benchmarks.chaos_venue import key_of, lively_venue
 from spyhop.clock import NS_PER_S
@@ -152,7 +152,7 @@ class Lives:
 
 def _context() -> Any:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmarks.chaos_child"])
+    context.set_forkserver_preload(["benchmarks.chaos_child", "benchmarks.chaos_ledger"])
     return context
 
 
@@ -204,7 +204,7 @@ class Room:
     def _play(self, job: Job, drawn: Script, outcome: Outcome) -> None:
         lives: list[Lives] = []
         try:
-            lives.append(Lives("ledger", chaos_child.keep, job, drawn.ledger_kills))
+            lives.append(Lives("ledger", chaos_ledger.keep, job, drawn.ledger_kills))
             asking = chaos_truth.Asking(job)
 
             def look() -> None:
@@ -263,7 +263,7 @@ class Room:
             time.sleep(_POLL_S)
         while time.monotonic() < deadline:
             try:
-                asyncio.run(chaos_child.close_ledger(job.socket))
+                asyncio.run(chaos_ledger.close_ledger(job.socket))
                 break
             except OSError:
                 assert not ledger.is_over

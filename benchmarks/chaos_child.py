@@ -1,7 +1,7 @@
-"""One life of a process in the chaos of orders: the executor with its desk, or the ledger; it may kill itself anywhere.
+"""One life of the executor with its desk in the chaos of orders; it may kill itself anywhere.
 
-Everything that trades is what a live session has: `Carrier`, `OrderVessel`, `DeskPost`, `LiveDesk`, `LedgerActor` with
-a `SessionKeeper`. Only what Ray does is done by a socket, approvals come from a script, and the points at which a life
+Everything that trades is what a live session has: `Carrier`, `OrderVessel`, `DeskPost`, `LiveDesk`. Only what Ray
+does is done by a socket, approvals come from a script, and the points at which a life
 may end are put around the objects, not into them.
 """
 
@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
-import struct
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,8 +19,9 @@ import msgspec
 
 from actors.carrier import Carrier, Target
 from actors.desks import DeskPost
-from actors.ledger import LedgerActor
-from benchmarks.chaos_script import RANDOM, SYMBOLS, WINDOW_S, Kill, Script, Wish
+from benchmarks.chaos_ledger import LedgerLink
+from benchmarks.chaos_life import Fuse, Job, complain_into
+from benchmarks.chaos_script import RANDOM, SYMBOLS, WINDOW_S, Wish
 from spyhop.clock import NS_PER_MS, NS_PER_S, Clock
 from spyhop.config.secrets import Secret
 from spyhop.engine.edges import Inlet, Receipt
@@ -31,7 +30,6 @@ from spyhop.engine.vessels import Messages, OrderVessel, Vessel
 from spyhop.errors import VenueError
 from spyhop.model import tape
 from spyhop.model.decisions import Intent
-from spyhop.model.entries import Entry
 from spyhop.model.orders import Command, Fill
 from spyhop.model.tape import Kind, Side, Status, Venue
 from spyhop.model.verdicts import Approved, RiskState, RiskStateChanged
@@ -40,61 +38,13 @@ from spyhop.venues.net.https import HttpClient
 from spyhop.wiring import accounts, nodes
 from spyhop.wiring.accounts import Keys, LiveDesk, trader_of
 from spyhop.wiring.killing import KillSwitch
-from spyhop.wiring.plan import LiveSource, SessionPlan
-from spyhop.wiring.records import SessionKeeper
+from spyhop.wiring.plan import LiveSource
 from spyhop.wiring.venues import public_http
 
 GRID_NS = 50 * NS_PER_MS
 TICK_S = 0.01
 UP = "up"
-_CLOSE = -1
-_FRAME = struct.Struct("<I")
 _Call = Callable[..., Awaitable[Any]]
-
-
-class Job(msgspec.Struct, frozen=True):
-    """What a life is about: the run, the keys of its test account, and when its session ends, market seconds."""
-
-    plan: SessionPlan
-    script: Script
-    api_key: str
-    api_secret: str
-    kill: Kill | None
-    end_s: float
-
-    @property
-    def socket(self) -> str:
-        """Return where the ledger listens."""
-        return str(self.plan.folder / "l")
-
-
-class Fuse:
-    """Ends this process at the wanted passing of one point."""
-
-    def __init__(self, kill: Kill | None, folder: Path) -> None:
-        self._kill, self._left, self._folder = kill, kill.nth if kill else 0, folder
-
-    def passing(self, point: str) -> None:
-        """Die here if this is the passing."""
-        if self._is_due(point):
-            self.blow()
-
-    def soon(self, point: str) -> None:
-        """Die a little later if this is the passing."""
-        if self._kill is not None and self._is_due(point):
-            asyncio.get_running_loop().call_later(self._kill.after_s, self.blow)
-
-    def _is_due(self, point: str) -> bool:
-        if self._kill is None or self._kill.point != point:
-            return False
-        self._left -= 1
-        return self._left == 0
-
-    def blow(self) -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-# ── the executor
 
 
 class TestKeys(Keys):
@@ -197,34 +147,6 @@ class Far:
         self._inlet.accept(number, messages.count, messages.watermark)
         self._inlet.checkpointed()
         return self._inlet.receipt
-
-
-class LedgerLink:
-    """The way to the ledger's process; an answer that does not come is a TimeoutError, as a carrier expects."""
-
-    def __init__(self, path: str, fuse: Fuse) -> None:
-        self._path, self._fuse = path, fuse
-        self._ends: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-
-    @property
-    def receive(self) -> LedgerLink:
-        return self
-
-    async def remote(self, edge: str, number: int, data: bytes) -> Receipt:
-        self._fuse.passing("record")
-        try:
-            if self._ends is None:
-                self._ends = await asyncio.open_unix_connection(self._path)
-            reader, writer = self._ends
-            _put(writer, msgspec.msgpack.encode((number, data)))
-            receipt = msgspec.msgpack.decode(await _frame(reader), type=Receipt)
-        except (OSError, asyncio.IncompleteReadError) as error:
-            if self._ends is not None:
-                self._ends[1].close()
-            self._ends = None
-            raise TimeoutError("the ledger is away") from error
-        self._fuse.passing("recorded")
-        return receipt
 
 
 class Feeder:
@@ -332,15 +254,8 @@ def read_tickets(folder: Path) -> list[Approved | RiskStateChanged]:
 
 def execute(job: Job) -> None:
     """Live as the executor until its session is over."""
-    _complain_into(job.plan.folder / "executor.err")
+    complain_into(job.plan.folder / "executor.err")
     asyncio.run(_execute(job))
-
-
-def _complain_into(path: Path) -> None:
-    """Let what is logged and what a failure says go to a file."""
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(file, 2)
-    os.close(file)
 
 
 async def _execute(job: Job) -> None:
@@ -383,85 +298,6 @@ def is_up(job: Job, pid: int) -> bool:
 async def _finished(carrier: Carrier) -> None:
     while carrier.vessel is None or not carrier.vessel.is_finished or carrier.vessel.outboxes["records"]:
         await asyncio.sleep(TICK_S)
-
-
-# ── the ledger
-
-
-class _FusedFacts:
-    def __init__(self, inner: Any, fuse: Fuse) -> None:
-        self._inner, self._fuse = inner, fuse
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    def append(self, entries: Sequence[Entry]) -> None:
-        self._fuse.passing("database")  # the database has them, the journal does not
-        self._inner.append(entries)
-        self._fuse.passing("kept")
-
-
-class FusedKeeper(SessionKeeper):
-    """A keeper that may die before, between and after database and journal."""
-
-    def __init__(self, plan: SessionPlan, fuse: Fuse) -> None:
-        super().__init__(plan)
-        self._fuse = fuse
-        self._facts: Any = _FusedFacts(self._facts, fuse)
-
-    def append(self, entries: Sequence[Entry]) -> None:
-        self._fuse.passing("keep")
-        super().append(entries)
-
-
-def keep(job: Job) -> None:
-    """Live as the ledger until told to close."""
-    _complain_into(job.plan.folder / "ledger.err")
-    asyncio.run(_keep(job))
-
-
-async def _keep(job: Job) -> None:
-    fuse, closed = Fuse(job.kill, job.plan.folder), asyncio.Event()
-    if job.kill is not None and job.kill.point == RANDOM:
-        asyncio.get_running_loop().call_later(job.kill.after_s, fuse.blow)
-    actor = LedgerActor("ledger", lambda: FusedKeeper(job.plan, fuse))
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                number, data = msgspec.msgpack.decode(await _frame(reader), type=tuple[int, bytes])
-                if number == _CLOSE:
-                    await actor.close()
-                    closed.set()
-                    return
-                _put(writer, msgspec.msgpack.encode(await actor.receive("records", number, data)))
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return
-        finally:
-            writer.close()
-
-    Path(job.socket).unlink(missing_ok=True)
-    async with await asyncio.start_unix_server(serve, job.socket):
-        await closed.wait()
-
-
-async def _frame(reader: asyncio.StreamReader) -> bytes:
-    (length,) = _FRAME.unpack(await reader.readexactly(_FRAME.size))
-    return await reader.readexactly(length)
-
-
-def _put(writer: asyncio.StreamWriter, payload: bytes) -> None:
-    writer.write(_FRAME.pack(len(payload)) + payload)
-
-
-async def close_ledger(path: str) -> None:
-    """Have the ledger write what is written at the end, and leave."""
-    reader, writer = await asyncio.open_unix_connection(path)
-    _put(writer, msgspec.msgpack.encode((_CLOSE, b"")))
-    await writer.drain()
-    await reader.read()
-    writer.close()
-    await writer.wait_closed()
 
 
 def nothing() -> None:

@@ -21,7 +21,8 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.chaos_child import Job, read_tickets
+from benchmarks.chaos_child import read_tickets
+from benchmarks.chaos_life import Job
 from benchmarks.chaos_script import WINDOW_S
 from spyhop.clock import NS_PER_MS, NS_PER_S
 from spyhop.execution.account import Account

@@ -80,7 +80,7 @@ class OrderState(msgspec.Struct):
 class OrderStage:
     """`on_approved` and `advance` return facts in order of event time; both must be called in that order, too.
 
-    When `is_live`, an instrument is not entered before the venue was found to agree with us about it.
+    When it `must_agree`, an instrument is not entered before the venue was found to agree with us about it.
     """
 
     def __init__(
@@ -89,9 +89,9 @@ class OrderStage:
         instruments: Sequence[Instrument],
         gateway: KeepingGateway,
         session: str,
-        is_live: bool = False,
+        must_agree: bool = False,
     ) -> None:
-        self.params, self._gateway, self._is_live = params, gateway, is_live
+        self.params, self._gateway, self._must_agree = params, gateway, must_agree
         self._instruments = {instrument.id: instrument for instrument in instruments}
         self._blotter = Blotter(session)
         self._state = OrderState()
@@ -173,7 +173,7 @@ class OrderStage:
             return "a trade of this instrument is under way"
         if approved.lots < 1:
             return f"{approved.lots} lots cannot be ordered"
-        if not s.clean.get(number, not self._is_live):
+        if not s.clean.get(number, not self._must_agree):
             return "not reconciled"
         return ""
 

@@ -272,8 +272,9 @@ def kinds_of(venue: Venue) -> frozenset[OrderType]:
 
 
 async def equity_of(trader: Trader, quote: str) -> float:
-    """Return how much of `quote` an account holds; raise UserError when it holds none."""
-    total = sum(balance.total for balance in await trader.balances() if balance.asset in (quote, "USDC", "USDT"))
+    """Return how much of `quote` an account holds; raise UserError when it holds none. dYdX's dollars are USDC."""
+    asset = "USDC" if quote == "USD" else quote
+    total = sum(balance.total for balance in await trader.balances() if balance.asset == asset)
     if total <= 0.0:
         raise UserError(f"the account {trader.name} holds no {quote}")
     return total

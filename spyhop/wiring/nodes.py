@@ -105,7 +105,7 @@ def order_node(plan: SessionPlan) -> OrderNode:
         # a real tape shows our own trades too
         own = settings.split.counts_own_trades or plan.is_live
         gateway = SplittingGateway(gateway, replace(settings.split, counts_own_trades=own), instruments)
-    stage = OrderStage(settings.execution, instruments, gateway, plan.session.id, plan.is_live)
+    stage = OrderStage(settings.execution, instruments, gateway, plan.session.id, must_agree=plan.is_live)
     accounts = tuple(dict.fromkeys(routes(instruments).values())) if plan.is_live else ()
     return OrderNode(stage, plan.feed_names, accounts, mailbox)
 

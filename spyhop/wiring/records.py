@@ -22,15 +22,20 @@ LEDGER_FILE = "ledger.db"
 class SessionKeeper:
     """Keeps everything that a session says; what it has acknowledged survives a kill.
 
-    The ledger and the seed's records come before the journal, and `committed` asks the journal: an entry that it has is
-    in all three.
+    The ledger and the seed's records come before the journal. A kill between them leaves the ledger ahead: `committed`
+    counts what either has, so that no new entry takes the number of one that is kept, and who said it says it again.
     """
 
     def __init__(self, plan: SessionPlan) -> None:
         self._folder = plan.folder
         self._ledger = SessionLedger(Ledger(ledger_url(plan)), plan.session)
-        self._records = SeedRecords(plan.folder / RECORDS_FOLDER, plan.session)
-        self._facts = FactWriter(plan.folder)
+        try:
+            self._records = SeedRecords(plan.folder / RECORDS_FOLDER, plan.session)
+            self._facts = FactWriter(plan.folder)
+        except BaseException:
+            # whoever opens it again does not leave a connection behind each time
+            self._ledger.close()
+            raise
 
     def rows(self, rows: Rows, probabilities: npt.NDArray[Any]) -> None:
         """Take judged rows, with 23 probabilities each."""
@@ -44,7 +49,7 @@ class SessionKeeper:
 
     def committed(self, stage: str) -> int:
         """Return how many entries of `stage` are kept."""
-        return self._facts.committed(stage)
+        return max(self._facts.committed(stage), self._ledger.committed(stage))
 
     def close(self) -> None:
         """Write what is written once at the end of a session, and let the files go."""

@@ -483,11 +483,15 @@ class Live:
     """A stage behind a desk; its orders are numbered from 1 on."""
 
     def __init__(
-        self, params: ExecutionParams | None = None, *, is_live: bool = False, has: frozenset[OrderType] | None = None
+        self,
+        params: ExecutionParams | None = None,
+        *,
+        must_agree: bool = False,
+        has: frozenset[OrderType] | None = None,
     ) -> None:
         self.desk, self.now = Desk(), 0
         gateway = self.desk if has is None else EmulatingGateway(self.desk, has)
-        self.stage = OrderStage(params or ExecutionParams(), [COIN], gateway, "s1", is_live=is_live)
+        self.stage = OrderStage(params or ExecutionParams(), [COIN], gateway, "s1", must_agree=must_agree)
 
     def approve(self, ts: int, **keywords) -> list[Fact]:
         self.now = ts
@@ -754,7 +758,7 @@ def test_entries_wait_while_the_venue_and_we_differ_and_exits_do_not() -> None:
 
 
 def test_a_live_session_begins_when_the_venue_agrees() -> None:
-    live = Live(is_live=True)
+    live = Live(must_agree=True)
     assert [fact.reason for fact in live.approve(2 * S)] == ["not reconciled"]
     live.hear(3 * S, reconciled(is_clean=True))
     assert [fact.reason for fact in live.approve(4 * S)] == [""]

@@ -15,7 +15,7 @@ import pytest
 from spyhop.config.secrets import Secret, Secrets
 from spyhop.config.settings import SessionConfig, Settings
 from spyhop.errors import NotAvailable, StateError, Throttled, UserError
-from spyhop.model.accounts import VenueOrder
+from spyhop.model.accounts import VenueBalance, VenueOrder
 from spyhop.model.instruments import Instrument
 from spyhop.model.orders import (
     Fill,
@@ -386,6 +386,13 @@ def test_equity_is_what_an_account_holds_of_its_money(venues: Endpoints, planned
             await trader.close()
 
     asyncio.run(story())
+
+    class Rich(Remembering):
+        async def balances(self) -> list[Any]:
+            return [VenueBalance(asset=asset, total=7.0, free=7.0) for asset in ("USDT", "USDC", "BNB")]
+
+    # what backs the positions of this account is its own money, not all that it holds
+    assert asyncio.run(equity_of(Rich(), "USDT")) == 7.0
 
     class Poor(Remembering):
         async def balances(self) -> list[Any]:

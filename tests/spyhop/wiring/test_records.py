@@ -10,10 +10,12 @@ from spyhop.errors import StorageFailed
 from spyhop.model import rows as rows_model
 from spyhop.model.entries import Entry
 from spyhop.model.orders import TradeClosed
-from spyhop.storage.database import Ledger
+from spyhop.model.verdicts import EpochBegan
+from spyhop.storage.database import Ledger, SessionLedger
 from spyhop.storage.differences import differences
 from spyhop.storage.journal import read_facts
 from spyhop.wiring import nodes
+from spyhop.wiring import records as records_module
 from spyhop.wiring.plan import SessionPlan
 from spyhop.wiring.records import MemoryRecords, NoTapes, SessionKeeper, ledger_url
 
@@ -98,12 +100,60 @@ def test_when_one_of_them_refuses_nothing_is_acknowledged_and_a_later_try_heals_
         with pytest.raises(StorageFailed):
             keeper.append(said[5:])
     assert differences(said[:5], read_facts(plan.folder)) is None
-    assert sum(keeper.committed(stage) for stage in ("decision", "risk", "order")) == 5
+    # the ledger is the first to have anything: numbers that it has used are never given to other entries
+    in_use = in_ledger(plan)
+    assert len(in_use) == (5 if refusing == "_ledger" else len(said))
+    for stage in ("decision", "risk", "order"):
+        assert keeper.committed(stage) == sum(entry.stage == stage for entry in in_use)
     keeper.append(said[5:])
     keeper.close()
     assert differences(said, read_facts(plan.folder)) is None
     assert differences(said, in_ledger(plan)) is None
     assert in_records(plan) == trades(said)
+
+
+def test_an_epoch_after_a_kill_between_ledger_and_journal_takes_no_number_that_the_ledger_has(
+    tmp_path: Path, planned: Planned, said: list[Entry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = planned(tmp_path)
+    risk = [entry for entry in said if entry.stage == "risk"]
+    killed = SessionKeeper(plan)
+    killed.append(risk[:-1])
+    # killed when the ledger had committed the last verdict and the journal had not
+    monkeypatch.setattr(killed._facts, "append", lambda entries: None)
+    killed.append(risk[-1:])
+    # what the system does to the files of a killed process
+    killed._facts.close()
+    killed._ledger.close()
+    keeper = SessionKeeper(plan)
+    number = keeper.committed("risk")
+    # the supervisor comes back older, says its last verdict again and begins its epoch behind it
+    began = EpochBegan(ts=risk[-1].ts, epoch=2, at_seq=number)
+    keeper.append([risk[-1], Entry(began.ts, "risk", number, began)])
+    keeper.close()
+    expected = [*risk, Entry(began.ts, "risk", number, began)]
+    assert differences(expected, in_ledger(plan)) is None
+    assert differences(expected, read_facts(plan.folder)) is None
+
+
+def test_an_opening_that_fails_leaves_no_connection_behind(
+    tmp_path: Path, planned: Planned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[SessionLedger] = []
+    let_go = SessionLedger.close
+
+    def close(ledger: SessionLedger) -> None:
+        closed.append(ledger)
+        let_go(ledger)
+
+    def refuse(folder: Path) -> None:
+        raise StorageFailed(str(folder), "No space left on device")
+
+    monkeypatch.setattr(records_module, "FactWriter", refuse)
+    monkeypatch.setattr(SessionLedger, "close", close)
+    with pytest.raises(StorageFailed):
+        SessionKeeper(planned(tmp_path))
+    assert len(closed) == 1
 
 
 def test_the_ledger_is_one_file_beside_the_sessions_unless_settings_name_another(
