@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cluster import backtest_cli, lead_lag_cli, preflight_cli, sweep_cli
 from cluster.data_cli import data_app
 from cluster.flags import (
     SOURCE,
@@ -36,6 +37,7 @@ from cluster.flags import (
     Venues,
     overrides,
 )
+from cluster.studies_cli import study_app
 from spyhop.errors import SpyhopError, UserError
 
 if TYPE_CHECKING:
@@ -49,6 +51,9 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(data_app, name="data")
+app.add_typer(study_app, name="study")
+for _more in (backtest_cli, lead_lag_cli, preflight_cli, sweep_cli):
+    _more.register(app, study_app)
 
 INTERRUPTED = 130
 

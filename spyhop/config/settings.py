@@ -14,6 +14,7 @@ from spyhop.execution.stage import ExecutionParams
 from spyhop.risk.stage import RiskParams
 from spyhop.simulation.feed import MarketParams
 from spyhop.simulation.venue import VenueParams
+from spyhop.strategies.lead import LeadParams
 from spyhop.strategies.stage import DecisionParams
 from spyhop.venues.desk.desk import DeskParams
 from spyhop.venues.doctor import DoctorParams
@@ -64,6 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     feeds: FeedParams = msgspec.field(default_factory=FeedParams)
     detection: DetectionParams = msgspec.field(default_factory=DetectionParams)
     decision: DecisionParams = msgspec.field(default_factory=DecisionParams)
+    lead: LeadParams = msgspec.field(default_factory=LeadParams)
     risk: RiskParams = msgspec.field(default_factory=RiskParams)
     execution: ExecutionParams = msgspec.field(default_factory=ExecutionParams)
     split: SplitParams = msgspec.field(default_factory=SplitParams)
