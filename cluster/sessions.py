@@ -59,6 +59,8 @@ def run(loaded: Loaded, origin: Origin, *, is_live: bool, is_local: bool, is_wat
         raise UserError("--live needs actors that can be restarted; it excludes --local")
     if is_watched and not is_local:
         raise UserError("--watch needs --local: the screen shows what happens in this process")
+    if is_live and (origin.lake is not None or origin.is_generated):
+        raise UserError("--live trades where events come from: it needs --venues, not a recording")
     if not kernels.are_prepared():
         # before a market is there that would not wait for us
         Console(stderr=True).print("compiling the kernels of this version, once (about a minute)")
@@ -67,8 +69,7 @@ def run(loaded: Loaded, origin: Origin, *, is_live: bool, is_local: bool, is_wat
     with requested(origin, loaded.settings, mode=mode, runner="local" if is_local else "ray") as request:
         settings = loaded.settings
         if is_live:
-            if request.endpoints is None:
-                raise UserError("--live trades where events come from: it needs --venues, not a recording")
+            assert request.endpoints is not None
             settings = permitted(loaded, request.endpoints)
         plan = plan_session(settings, request, WallClock())
         return _run(plan, is_local=is_local, is_watched=is_watched, has_dashboard=has_dashboard)
