@@ -19,7 +19,7 @@ from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, Ray
 from actors.metrics import Meters
 from spyhop.clock import NS_PER_S, Clock
 from spyhop.engine.edges import Receipt
-from spyhop.engine.vessels import FeedVessel, RiskVessel, Vessel
+from spyhop.engine.vessels import RECORDS, FeedVessel, RiskVessel, Vessel
 from spyhop.model.verdicts import EpochBegan
 from spyhop.storage.files import replace_durably
 
@@ -32,6 +32,8 @@ CALL_TIMEOUT_S = 20.0
 CHECKPOINT_EVERY_S = 1.0
 CHECKPOINT_EVERY_PARCELS = 64
 IDLE_S = 2.0
+RECORDS_LINGER_S = 0.02
+"""How long records that nobody waits for let others go to the disk first."""
 BEAT_S = 0.1
 METRICS_EVERY_S = 1.0
 
@@ -232,6 +234,8 @@ class Carrier:
                     outbox.rewind()
                     heard = loop.time()
                 continue
+            if edge == RECORDS and not self.vessel.is_held_by_records:
+                await asyncio.sleep(RECORDS_LINGER_S)
             self._note(f">{edge}", parcel.data)
             try:
                 answer = target.handle.receive.remote(target.edge, parcel.first, parcel.data)

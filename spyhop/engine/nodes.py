@@ -287,16 +287,23 @@ class OrderNode:
         self._seq = 0
 
     def step(self) -> OrderOutput:
-        """Advance to where neither an approval, nor an event, nor a report can still be missing."""
+        """Advance to where neither an approval, nor an event, nor a report can still be missing.
+
+        A ticket comes before the events of its own instant, so it is worked as soon as those before it are known: an
+        order need not wait for a promise that covers the instant itself.
+        """
         heard = (stream.watermark for stream in self.reports.values())
-        limit = min(self.approved.watermark, self.tape.watermark, *heard)
-        if limit <= self.watermark:
+        known = min(self.tape.watermark, *heard) if self.reports else self.tape.watermark
+        tickets = self.approved.take_before(known + 1)
+        newest = max((ticket.ts for ticket in tickets), default=0)
+        limit = min(self._promised(newest), known)
+        if limit <= self.watermark and not tickets:
             return OrderOutput([], [], self.watermark)
-        facts, self._held, self.watermark = self._held, [], limit
+        facts, self._held, self.watermark = self._held, [], max(limit, self.watermark)
         reports = [stream.take_before(limit) for stream in self.reports.values()]
         self._mailbox.put(heapq.merge(*reports, key=_time))
         events = self.tape.take_before(limit)
-        for ticket in self.approved.take_before(limit):
+        for ticket in tickets:
             cut = int(np.searchsorted(events["ts_recv"], ticket.ts, side="left"))
             facts += self._stage.advance(events[:cut], ticket.ts)
             events = events[cut:]
@@ -307,11 +314,17 @@ class OrderNode:
         facts += self._stage.advance(events, limit)
         # in order of time, so that it does not show where the inputs were cut
         facts.sort(key=_time)
-        # what we hear of later than `limit` is not a fact yet: the promise of the watermark covers ts < limit only
-        released = [fact for fact in facts if fact.ts < limit]
-        self._held = [fact for fact in facts if fact.ts >= limit]
+        # what we hear of later than this is not a fact yet: the promise of the watermark covers what lies before it
+        due = max(limit, newest + 1)
+        released = [fact for fact in facts if fact.ts < due]
+        self._held = [fact for fact in facts if fact.ts >= due]
         entries = [self._entry(fact) for fact in released]
         return OrderOutput(released, entries, self.watermark, self._mailbox.take())
+
+    def _promised(self, newest: int) -> int:
+        # tickets come in order of time: behind one that is here there is none that is earlier
+        waiting = self.approved.peek()
+        return max(self.approved.watermark, newest, waiting.ts if waiting is not None else 0)
 
     @property
     def is_over(self) -> bool:

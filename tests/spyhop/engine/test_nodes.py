@@ -242,6 +242,55 @@ def test_facts_and_their_numbers_do_not_depend_on_cuts_or_restarts(
     assert len(entries) == len(stamps) + 3
 
 
+def test_an_approval_waits_for_what_lies_before_it_and_for_no_promise_about_its_own_instant(make: Any) -> None:
+    stage = make.Ordering()
+    node = OrderNode(stage, ["a"])
+    node.tape.put("a", make.events(1, 2), 1)
+    node.approved.put([make.approved(2)], 0)
+    node.step()
+    assert ("approved", 2) not in stage.told
+    node.tape.put("a", tape.empty(), 2)
+    output = node.step()
+    assert ("approved", 2) in stage.told
+    assert ("event", 2) not in stage.told
+    assert (output.watermark, [fact.ts for fact in output.facts]) == (2, [1, 2])
+    node.approved.put([make.approved(2)], 3)
+    node.tape.put("a", tape.empty(), 3)
+    assert [fact.ts for fact in node.step().facts] == [2, 2]
+    assert stage.told[-2:] == [("event", 2), ("until", 3)]
+
+
+@given(
+    st.lists(st.integers(1, 12), max_size=12),
+    st.lists(st.integers(1, 12), max_size=5),
+    st.lists(st.tuples(st.booleans(), st.integers(0, 14)), max_size=12),
+    st.integers(0, 4),
+)
+def test_it_does_not_matter_how_far_each_input_is_known(
+    make: Any, stamps: list[int], tickets: list[int], known: list[tuple[bool, int]], delay: int
+) -> None:
+    events, approvals = make.events(*sorted(stamps)), [make.approved(ts) for ts in sorted(tickets)]
+    node, entries, sent, told = make.order_node(delay=delay), [], 0, 0
+    for is_tape, upto in [*known, (True, 30), (False, 30)]:
+        if is_tape:
+            now = events[sent : int(np.searchsorted(events["ts_recv"], upto, side="right"))]
+            sent += len(now)
+            node.tape.put("a", now, max(upto, node.tape.watermark))
+        else:
+            # the tickets of an instant leave before the promise that covers it
+            now = [one for one in approvals[told:] if one.ts <= upto]
+            told += len(now)
+            node.approved.put(now, max(upto, node.approved.watermark))
+        entries += node.step().entries
+        snapshot = node.snapshot()
+        node = make.order_node(delay=delay)
+        node.restore(snapshot)
+    whole = make.order_node(delay=delay)
+    whole.tape.put("a", events, 30)
+    whole.approved.put(approvals, 30)
+    assert entries == whole.step().entries
+
+
 def test_what_the_supervisor_says_of_itself_is_told_at_the_wish_and_goes_on_to_the_order_stage(make: Any) -> None:
     node: RiskNode = make.risk_node()
     node.facts.put([], 30)
