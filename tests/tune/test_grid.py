@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-import numpy as np
 import pytest
 
-import ray
 from tests.tune import toys
 from tune.grid import evaluate_all, evaluate_plainly
 
