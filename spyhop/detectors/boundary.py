@@ -25,7 +25,7 @@ from spyhop.detectors import (
 )
 from spyhop.market import bars as market_bars
 from spyhop.market import book as market_book
-from spyhop.model.rows import DETECTORS, Health, RowFlag
+from spyhop.model.rows import DETECTORS, PATH_STEP_NS, PATH_STEPS, Health, RowFlag
 from spyhop.numerics._jit import kernel
 
 _SECOND = 1_000_000_000
@@ -180,12 +180,31 @@ def skip_silence(s: Any, mask: int, ts: int) -> None:
 
 
 @kernel
+def move_mid(loop: Any, mid: float) -> None:
+    """Let the mid be `mid` from now on; the places of the path that are behind us had the one before."""
+    behind = (loop.now - loop.boundary + _SECOND) // PATH_STEP_NS
+    while loop.num_path < behind:
+        loop.path[loop.num_path] = loop.mid
+        loop.num_path += 1
+    loop.mid = mid
+
+
+@kernel
+def _tell_path(loop: Any, row: Any) -> None:
+    """Write the path of the second that ends, and begin the next."""
+    for k in range(PATH_STEPS):
+        row.path[k] = loop.path[k] if k < loop.num_path else loop.mid
+    loop.num_path = 0
+
+
+@kernel
 def make_row(s: Any, mask: int, row: Any) -> None:
     """Make the row of the boundary that is due, and move on to the next."""
     loop = s.loop
     ts = loop.boundary
     _fold_second(s, mask, ts)
     _read(s, mask, ts, row)
+    _tell_path(loop, row)
     flags = _IS_SECOND
     if loop.has_bar:
         flags |= _IS_BAR

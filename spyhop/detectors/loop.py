@@ -129,7 +129,9 @@ def advance(states: Any, events: Any, start: int, rows: Any) -> tuple[int, int]:
 @kernel
 def _on_top(s: Any, mask: int, ts: int) -> None:
     top = s.top
-    s.loop.mid = 0.5 * (top.bid + top.ask) * s.loop.tick
+    mid = 0.5 * (top.bid + top.ask) * s.loop.tick
+    if mid != s.loop.mid:
+        boundary.move_mid(s.loop, mid)
     if mask & OBI:
         obi.on_top(s.states.obi, s.params.obi, ts, top)
     if mask & SPREAD:
@@ -252,7 +254,7 @@ def _on_status(s: Any, mask: int, e: Any) -> None:
     if status in (_GAP, _DISCONNECTED, _SHED):
         market_sequence.mark_gap(s.sequence, s.book)
         market_top.reset(s.top)
-        loop.mid = 0.0
+        boundary.move_mid(loop, 0.0)
         loop.has_break = 1
         _check_break(s, mask)
         if mask & SPREAD:

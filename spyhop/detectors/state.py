@@ -40,7 +40,7 @@ from spyhop.market.moment import MOMENT
 from spyhop.market.sequence import SEQUENCE
 from spyhop.market.top import TOP
 from spyhop.model.instruments import Instrument
-from spyhop.model.rows import DETECTORS
+from spyhop.model.rows import DETECTORS, PATH_STEPS
 from spyhop.model.tape import INTERVALS_S
 
 MODULES: dict[str, ModuleType] = {
@@ -128,6 +128,8 @@ LOOP = np.dtype(
         ("ts_book", "i8"),
         ("ts_trade", "i8"),
         ("mid", "f8"),
+        ("path", "f8", (PATH_STEPS,)),  # of the second that ends at `boundary`
+        ("num_path", "i8"),  # places of it that are known
         ("last", "f8"),
         ("has_bar", "i8"),  # a minute closed since the last row
         ("has_break", "i8"),  # the book broke since the last row

@@ -119,6 +119,10 @@ EVIDENCE_FIELDS: tuple[str, ...] = (
 )
 EVIDENCE = np.dtype([(name, "f8") for name in EVIDENCE_FIELDS])
 
+PATH_STEPS = 20
+PATH_STEP_NS = 50_000_000
+"""The second before a row in steps: the places of its `path`."""
+
 TIMEFRAMES: tuple[str, ...] = ("1m", "5m", "15m", "1h", "4h")
 TIMEFRAME = np.dtype(
     [
@@ -161,6 +165,9 @@ ROW = np.dtype(
         # average price that the configured notional would fill at now, price units; 0 without a book
         ("fill_buy", "f8"),
         ("fill_sell", "f8"),
+        # the mid at each 50 ms of the second that ends at `ts`, place 19 at `ts` itself, each knowing only what came
+        # before its own moment; 0 where there was none. Silence holds the mid. All 0 in a row that ends the session.
+        ("path", "f8", (PATH_STEPS,)),
         ("detections", DETECTION, (len(DETECTORS),)),
         ("evidence", EVIDENCE),
         ("timeframes", TIMEFRAME, (len(TIMEFRAMES),)),
@@ -179,6 +186,10 @@ class RowFlag(IntFlag):
     SHARP = 4
     BAR = 8
     END = 16  # the session ends here
+
+
+DECIDING = RowFlag.ANALYSIS | RowFlag.SHARP | RowFlag.END
+"""Rows on which something is decided, or that are the last."""
 
 
 class Health(IntFlag):
