@@ -18,15 +18,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from spyhop.clock import NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S
 from spyhop.errors import UserError
 from spyhop.numerics._jit import kernel
 from spyhop.numerics.follow import BOTH, HORIZON, LONG_ONLY, NOT_TOUCHED, SHORT_ONLY, STOP, entry_side, touched
 from spyhop.strategies.lead import LeadParams
 
 Floats: TypeAlias = npt.NDArray[np.float64]
-
-BAR_NS = 60_000_000_000
-HOUR_NS = 3_600_000_000_000
 
 REVERTED = 4
 """Why a reversion was left: the spread came back; the other reasons are those of `spyhop.numerics.follow`."""
@@ -52,8 +50,6 @@ TRIP = np.dtype(
     ],
     align=True,
 )
-
-_NS = 1_000_000_000
 
 
 class MinuteBars(NamedTuple):
@@ -164,7 +160,7 @@ def net(
     `fees_bps` are those of the whole round trip, all legs; `slippage_bps` of each entry and each exit of each leg;
     `funding_per_h` the follower's rate an hour, which a long pays and a short receives.
     """
-    hours = (rows["left_at"] - rows["entered_at"]) / HOUR_NS
+    hours = (rows["left_at"] - rows["entered_at"]) / NS_PER_HOUR
     funding = rows["side"] * funding_per_h * hours
     earned: Floats = rows["gross"] - cost_of_trip(fees_bps, slippage_bps, num_legs) - funding
     return earned
@@ -193,7 +189,7 @@ def bars_within(seconds: float) -> int:
     """Return the least number of bars that take `seconds` or longer; raise UserError for less than none."""
     if not 0 <= seconds < math.inf:
         raise UserError(f"{seconds:g} s is no length of time")
-    return -(-round(seconds * _NS) // BAR_NS)
+    return -(-round(seconds * NS_PER_S) // NS_PER_MINUTE)
 
 
 def _trips(rows: npt.NDArray[Any], count: int, num_signals: int, num_missed: int, num_unfinished: int) -> Trips:
@@ -253,7 +249,7 @@ def _trade(row: Any, i: int, side: int, bars: Any, said: Any, exits: Any) -> int
     if k < 0:
         return -2
     row.i_signal, row.i_entry, row.i_exit = i, at, k
-    row.entered_at = ts[at] if exits.latency == 0 else ts[at] - BAR_NS
+    row.entered_at = ts[at] if exits.latency == 0 else ts[at] - NS_PER_MINUTE
     row.left_at = ts[k]
     row.side, row.reason, row.entry, row.exit = side, reason, entry, price
     row.spread_entry, row.spread_exit, row.leader_return = said.spread[i], said.spread[k], said.leader_return[i]
