@@ -8,10 +8,11 @@ from typing import Protocol
 import msgspec
 import numpy as np
 
+from spyhop.clock import NS_PER_S
 from spyhop.engine.streams import END_OF_TIME
 from spyhop.model import rows as rows_model
 from spyhop.model import tape
-from spyhop.model.rows import Rows
+from spyhop.model.rows import RowFlag, Rows
 from spyhop.model.tape import Events, Kind, Status
 from spyhop.ports import Feed, OpenFeed, Stage
 
@@ -97,6 +98,9 @@ class FeedNode:
         self._last = int(events["ts_recv"][-1])
         self.num_events += len(events)
         rows = self._stage.on(events)
+        last = rows["flags"] & RowFlag.END != 0
+        # the last row, too, stands at a whole second
+        rows["ts"][last] = [_next_second(ts - 1) for ts in rows["ts"][last].tolist()]
         # a recorded session ends its tape itself
         self.is_finished = bool(events["kind"][-1] == Kind.STATUS and events["aux"][-1] == Status.SESSION_END)
         if self.is_finished:
@@ -108,9 +112,10 @@ class FeedNode:
         if self._open is not None:
             self._open.close()
 
-    # every row up to the last event has been handed out; the next one stands at the next whole second
+    # every row up to the last event has been handed out: what follows from this promise for the next second's rows (no
+    # intent before them, no order, no fact) is known everywhere when they come
     def _row_watermark(self) -> int:
-        return self._last + 1 if self._last else 0
+        return _next_second(self._last) if self._last else 0
 
     def snapshot(self) -> bytes:
         return msgspec.msgpack.encode(
@@ -134,3 +139,7 @@ class FeedNode:
     def statistics(self) -> dict[str, float]:
         about_source = self._open.statistics() if self._open is not None else {}
         return {"events": float(self.num_events), "ts": float(self._last), **about_source, **self._stage.statistics()}
+
+
+def _next_second(ts: int) -> int:
+    return ts - ts % NS_PER_S + NS_PER_S
