@@ -13,7 +13,7 @@ from __future__ import annotations
 import heapq
 import operator
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -26,7 +26,7 @@ from spyhop.model.decisions import Decision, Intent
 from spyhop.model.entries import Entry, Recorded
 from spyhop.model.observations import Comparison, Observation
 from spyhop.model.orders import Command, Fact, Report
-from spyhop.model.rows import ROW, RowFlag, Rows
+from spyhop.model.rows import ROW, Rows
 from spyhop.model.tape import Events
 from spyhop.model.verdicts import Approved, EpochBegan, RiskStateChanged, Verdict
 from spyhop.ports import Stage
@@ -63,8 +63,13 @@ class DecisionOutputLike(Protocol):
 
 
 class Deciding(Stage, Protocol):
-    """What a DecisionNode asks of its stage."""
+    """What a DecisionNode asks of its stage.
 
+    `decides` says of a row, before it is judged, whether something may be decided on it. It depends on the rows so far
+    and on nothing else.
+    """
+
+    def decides(self, row: np.void) -> bool: ...
     def on_row(self, row: np.void) -> DecisionOutputLike: ...
     def on_fact(self, fact: Fact) -> None: ...
 
@@ -100,11 +105,14 @@ class DecisionOutput(msgspec.Struct, frozen=True):
 
 
 class DecisionNode:
-    """Rows of all feeds and facts in; decisions and intents out."""
+    """Rows of all feeds and facts in; decisions and intents out.
 
-    def __init__(self, stage: Deciding, feeds: Sequence[str]) -> None:
+    Of one instant the rows of the instruments `first` are judged first: what leads, before what is led.
+    """
+
+    def __init__(self, stage: Deciding, feeds: Sequence[str], first: Collection[int] = ()) -> None:
         self._stage = stage
-        self.rows = ArrayStreams.of_rows(feeds)
+        self.rows = ArrayStreams.of_rows(feeds, first)
         self.facts: MessageStream[Fact] = MessageStream("facts")
         self._waiting: deque[np.void] = deque()
         self._seq = 0
@@ -119,7 +127,7 @@ class DecisionNode:
         while self._waiting:
             row = self._waiting[0]
             ts = int(row["ts"])
-            if int(row["flags"]) & (RowFlag.ANALYSIS | RowFlag.SHARP | RowFlag.END):
+            if self._stage.decides(row):
                 # only where something is decided does the node wait for what its earlier decisions led to
                 if self.facts.watermark < ts:
                     break

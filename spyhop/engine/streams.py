@@ -79,11 +79,11 @@ class MessageStream(Generic[M]):
 class ArrayStreams:
     """Arrays of several senders merged by (time, instrument, position) behind the lowest watermark.
 
-    `dtype` is EVENT or ROW, `time` the name of its time column.
+    `dtype` is EVENT or ROW, `time` the name of its time column; of one instant the instruments `first` come first.
     """
 
-    def __init__(self, senders: Iterable[str], dtype: np.dtype[np.void], time: str) -> None:
-        self._dtype, self._time = dtype, time
+    def __init__(self, senders: Iterable[str], dtype: np.dtype[np.void], time: str, first: Iterable[int] = ()) -> None:
+        self._dtype, self._time, self._first = dtype, time, sorted(first)
         self._arrays: dict[str, list[Events]] = {sender: [] for sender in senders}
         self._watermarks = dict.fromkeys(self._arrays, 0)
 
@@ -92,8 +92,8 @@ class ArrayStreams:
         return cls(senders, EVENT, "ts_recv")
 
     @classmethod
-    def of_rows(cls, senders: Iterable[str]) -> ArrayStreams:
-        return cls(senders, ROW, "ts")
+    def of_rows(cls, senders: Iterable[str], first: Iterable[int] = ()) -> ArrayStreams:
+        return cls(senders, ROW, "ts", first)
 
     @property
     def watermark(self) -> int:
@@ -141,7 +141,10 @@ class ArrayStreams:
         if len(taken) == 1:
             return taken[0]
         rows = tape.joined(taken)
-        return rows[np.lexsort((np.arange(len(rows)), rows["instrument"], rows[self._time]))]
+        keys = [np.arange(len(rows)), rows["instrument"], rows[self._time]]
+        if self._first:
+            keys.insert(2, ~np.isin(rows["instrument"], self._first))
+        return rows[np.lexsort(keys)]
 
     def snapshot(self) -> bytes:
         """Return what waits, as bytes."""

@@ -23,7 +23,7 @@ from spyhop.errors import StateError
 from spyhop.model.decisions import STRATEGIES
 from spyhop.model.entries import Entry
 from spyhop.model.orders import Fact, Report
-from spyhop.model.rows import ROW, RowFlag, Rows
+from spyhop.model.rows import DECIDING, ROW, RowFlag, Rows
 from spyhop.model.tape import EVENT, Events
 
 T = TypeVar("T")
@@ -191,15 +191,21 @@ class FeedVessel(Vessel):
     Rows leave at once. The tape, and promises about rows that are not there, leave every `send_every_ns` of event time
     and with every row that can lead to an intent: a live feed has hundreds of small batches a second, and a parcel
     costs what it costs whatever it carries. One that is told to drain while it still makes again what it had made
-    before, up to `num_kept` events, drains after that: neighbours may know of them.
+    before, up to `num_kept` events, drains after that: neighbours may know of them. `deciding` flags the rows that can
+    lead to an intent.
     """
 
     def __init__(
-        self, node: FeedNode, keep: Callable[[FeedOutput], None], send_every_ns: int = 0, num_kept: int = 0
+        self,
+        node: FeedNode,
+        keep: Callable[[FeedOutput], None],
+        send_every_ns: int = 0,
+        num_kept: int = 0,
+        deciding: RowFlag = DECIDING,
     ) -> None:
         super().__init__(node, [], ["rows", "tape"])
         self.node = node
-        self._keep, self._every, self._num_kept = keep, send_every_ns, num_kept
+        self._keep, self._every, self._num_kept, self._deciding = keep, send_every_ns, num_kept, deciding
 
     def produce(self, *, drain: bool = False) -> FeedOutput:
         """Make the next step, or end the tape here; the events are kept before anything is offered."""
@@ -210,7 +216,7 @@ class FeedVessel(Vessel):
             self._held.append(output.events.tobytes())
         if len(output.rows) or output.row_watermark - self._marks["rows"] >= self._every:
             self._send("rows", _array(output.row_watermark, output.rows))
-        if has_decision(output) or output.tape_watermark - self._marks["tape"] >= self._every:
+        if has_decision(output, self._deciding) or output.tape_watermark - self._marks["tape"] >= self._every:
             held = b"".join(self._held)
             self._send("tape", Messages(output.tape_watermark, len(held) // EVENT.itemsize, held))
             self._held = []
@@ -299,9 +305,9 @@ class OrderVessel(Vessel):
                 self._send(f"commands:{name}", _several(output.watermark, commands))
 
 
-def has_decision(output: FeedOutput) -> bool:
+def has_decision(output: FeedOutput, deciding: RowFlag = DECIDING) -> bool:
     """Say whether a feed's output can lead to an intent, so that its tape must be durable before it leaves."""
-    return bool((output.rows["flags"] & (RowFlag.ANALYSIS | RowFlag.SHARP | RowFlag.END)).any())
+    return bool((output.rows["flags"] & deciding).any())
 
 
 def _array(watermark: int, array: Events | Rows) -> Messages:

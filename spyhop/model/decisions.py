@@ -34,6 +34,9 @@ STRATEGIES: tuple[str, ...] = (
     "WAIT_AND_SEE",
 )
 
+LEAD_FOLLOW = "LEAD_FOLLOW"
+"""The rule that follows a leader: it enters by itself and is none of those that are weighed against each other."""
+
 CLASSES: dict[str, tuple[str, ...]] = {
     "offensive": STRATEGIES[0:3],
     "defensive": STRATEGIES[3:6],
@@ -50,6 +53,7 @@ class Trigger(StrEnum):
 
     INTERVAL = "interval"
     SHARP = "sharp"
+    LEAD = "lead"
 
 
 class Contribution(msgspec.Struct, frozen=True):
@@ -65,7 +69,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="i
     """One analysis of one instrument.
 
     `probabilities` are in the order of STRATEGIES and sum to 1; `confidence` in [0, 1]; `reasons` is empty when the
-    decision became an intent, else each says what was measured against which limit.
+    decision became an intent, else each says what was measured against which limit. A decision of LEAD_FOLLOW claims
+    no probability: it is 0.0.
     """
 
     seq: int

@@ -43,6 +43,12 @@ def reasons(signal: Signal, params: SignalFilterParams) -> tuple[str, ...]:
         found.append(f"probability {_short(signal.probability)} is not above {params.min_probability:.2f}")
     if not signal.confidence > params.min_confidence:
         found.append(f"confidence {_short(signal.confidence)} is not above {params.min_confidence:.2f}")
+    return (*found, *obstacles(signal, params))
+
+
+def obstacles(signal: Signal, params: SignalFilterParams) -> tuple[str, ...]:
+    """Return why no signal of any strategy is a trade now: what is held, the interval, the age of the data."""
+    found = []
     if signal.is_engaged:
         found.append("a position is open or being entered")
     if signal.since_trade_ns is not None and signal.since_trade_ns < params.min_trade_interval_s * NS_PER_S:

@@ -18,6 +18,7 @@ from spyhop.execution.emulation import EmulatingGateway
 from spyhop.execution.splitting.gateway import SplittingGateway
 from spyhop.execution.stage import ExecutionParams, KeepingGateway, OrderStage
 from spyhop.model.orders import OrderType
+from spyhop.model.rows import DECIDING, RowFlag
 from spyhop.model.tape import Events
 from spyhop.ports import Feed, RecordKeeper, TapeKeeper
 from spyhop.risk.stage import RiskStage
@@ -25,6 +26,7 @@ from spyhop.simulation.feed import GenerativeFeed
 from spyhop.simulation.venue import SimulatedVenue
 from spyhop.storage.journal import SessionTapes, read_tape, tape_streams
 from spyhop.storage.lake import Lake
+from spyhop.strategies.observing import leaders
 from spyhop.strategies.stage import DecisionStage
 from spyhop.wiring.accounts import kinds_of, routes
 from spyhop.wiring.logs import keep_log
@@ -82,7 +84,17 @@ def feed_node(plan: SessionPlan, name: str) -> FeedNode:
 
 def decision_node(plan: SessionPlan) -> DecisionNode:
     """Return the decision stage behind its inputs."""
-    return DecisionNode(DecisionStage(plan.settings.decision, plan.session.instruments), plan.feed_names)
+    instruments, settings = plan.session.instruments, plan.settings
+    stage = DecisionStage(settings.decision, instruments, lead=settings.lead)
+    return DecisionNode(stage, plan.feed_names, first=frozenset(leaders(instruments).values()))
+
+
+def deciding(plan: SessionPlan, name: str) -> RowFlag:
+    """Return which rows of a feed can lead to an intent: where a leader is followed, those of every second of both."""
+    lead, pairs = plan.settings.lead, leaders(plan.session.instruments)
+    is_followed = lead.enters or lead.mode != "off"
+    is_one = plan.instrument(name).id in {*pairs, *pairs.values()}
+    return DECIDING | RowFlag.SECOND if is_followed and is_one else DECIDING
 
 
 def risk_node(plan: SessionPlan) -> RiskNode:
@@ -121,21 +133,21 @@ def pipeline(plan: SessionPlan, tapes: TapeKeeper, records: RecordKeeper) -> Pip
 def feed_vessel(plan: SessionPlan, name: str) -> FeedVessel:
     """Return a feed that can be killed anywhere; its tape is durable before anything decided on it leaves."""
     _keep_log(plan, f"feed:{name}")
-    node, tapes = feed_node(plan, name), SessionTapes(plan.folder)
+    node, tapes, rows = feed_node(plan, name), SessionTapes(plan.folder), deciding(plan, name)
     unflushed = 0
 
     def keep(output: FeedOutput) -> None:
         nonlocal unflushed
         tapes.append(name, output.events, at=node.num_events - len(output.events))
         unflushed += len(output.events)
-        if has_decision(output) or unflushed > FLUSH_EVERY_EVENTS:
+        if has_decision(output, rows) or unflushed > FLUSH_EVERY_EVENTS:
             tapes.flush()
             unflushed = 0
 
     # a tenth of a second of the wall's time here, too
     speed = plan.source.endpoints.clock.speed if isinstance(plan.source, LiveSource) else 0.0
     slice_ns = round(SLICE_NS * max(1.0, speed)) if node.is_open else 0
-    return FeedVessel(node, keep, slice_ns, tapes.num_before_end(name))
+    return FeedVessel(node, keep, slice_ns, tapes.num_before_end(name), rows)
 
 
 def decision_vessel(plan: SessionPlan) -> DecisionVessel:

@@ -34,7 +34,7 @@ from spyhop.model.decisions import Decision, Intent, Trigger
 from spyhop.model.entries import Entry
 from spyhop.model.observations import Observation
 from spyhop.model.orders import Fact, Fill, Liquidity
-from spyhop.model.rows import ROW, RowFlag, Rows
+from spyhop.model.rows import DECIDING, ROW, RowFlag, Rows
 from spyhop.model.tape import Events, Kind, Side, Status
 from spyhop.model.verdicts import Approved, Refused, RiskState, RiskStateChanged, Verdict
 
@@ -95,6 +95,9 @@ class ToyOutput(msgspec.Struct):
 
 
 class ToyDecision(Toy):
+    def decides(self, row: np.void) -> bool:
+        return bool(row["flags"] & DECIDING)
+
     def on_row(self, row: np.void) -> ToyOutput:
         digest, output = self.state.mix(int(row["mid"])), ToyOutput(np.full(23, 1 / 23))
         if row["flags"] & RowFlag.ANALYSIS:

@@ -16,7 +16,7 @@ from spyhop.model import tape
 from spyhop.model.decisions import STRATEGIES, Decision, Intent, Trigger
 from spyhop.model.observations import Observation
 from spyhop.model.orders import Fact, FundingPaid
-from spyhop.model.rows import ROW, RowFlag, Rows
+from spyhop.model.rows import DECIDING, ROW, RowFlag, Rows
 from spyhop.model.tape import Events, Kind, Side, Status
 from spyhop.model.verdicts import Approved, Refused, RiskState, RiskStateChanged, Verdict
 from spyhop.ports import Feed
@@ -55,6 +55,9 @@ class Detection(Told):
 
 class Deciding(Told):
     """Decides at every analysis and wishes to buy."""
+
+    def decides(self, row: np.void) -> bool:
+        return bool(row["flags"] & DECIDING)
 
     def on_row(self, row: np.void) -> Any:
         ts, number = int(row["ts"]), int(row["instrument"])

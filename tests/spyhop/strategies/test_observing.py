@@ -12,7 +12,7 @@ import pytest
 from spyhop.clock import NS_PER_S
 from spyhop.model.instruments import Instrument
 from spyhop.model.tape import Side, Venue
-from spyhop.strategies.observing import Observer, data_age, leaders
+from spyhop.strategies.observing import Known, Observer, data_age, leaders
 
 MakeRow = Callable[..., np.void]
 
@@ -64,7 +64,7 @@ def test_a_market_alone_is_observed_without_a_leader(instrument: Instrument, mak
     observer.note(row)
     seen = observer.observed(row, Side.SELL, 0.8)
     assert seen.leader is None
-    assert observer.sights == {}
+    assert observer.snapshot() == Known()
     assert (seen.mid, seen.last, seen.fill_buy, seen.fill_sell) == (91_500.05, 91_500.0, 91_501.0, 91_499.0)
     assert (seen.depth_bid, seen.depth_ask, seen.sigma_1m, seen.volatility_rank) == (5e4, 6e4, 8e-4, 0.9)
     assert (seen.atr, seen.aligned, seen.score) == (70.0, -1.0, -0.8)
