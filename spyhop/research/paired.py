@@ -14,10 +14,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from spyhop.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, iso_ms
+from spyhop.clock import NS_PER_MINUTE, iso_ms
 from spyhop.errors import MissingInput, UserError
 from spyhop.model.instruments import Instrument
 from spyhop.model.tape import Flag, Kind, Venue
+from spyhop.research.bar_trips import MinuteBars, spreads
 from spyhop.storage.lake import END_OF_TIME, START_OF_TIME, Lake
 
 Floats = npt.NDArray[np.float64]
@@ -52,6 +53,14 @@ class PairQuality(msgspec.Struct, frozen=True, kw_only=True):
     warnings: list[str]
 
 
+class Span(msgspec.Struct, frozen=True):
+    """The first and last instant of the minutes, UTC, and their length."""
+
+    first: str
+    last: str
+    hours: float
+
+
 class PairedBars(msgspec.Struct, frozen=True, kw_only=True):
     """Arrays of one length n, minute by minute; prices float64, NaN where there was no bar.
 
@@ -82,13 +91,20 @@ class PairedBars(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def spread(self) -> Floats:
         """Return (follower - leader) / leader - basis at each close, float64 (n,)."""
-        return (self.follower_close - self.leader_close) / self.leader_close - self.basis
+        return spreads(self.trading)
 
     @property
-    def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
-        """Return the columns that trading needs, by name."""
-        names = ("ts", "leader_close", "follower_open", "follower_high", "follower_low", "follower_close", "basis")
-        return {name: getattr(self, name) for name in names}
+    def trading(self) -> MinuteBars:
+        """Return the columns that trading needs."""
+        return MinuteBars(
+            self.ts,
+            self.leader_close,
+            self.follower_open,
+            self.follower_high,
+            self.follower_low,
+            self.follower_close,
+            self.basis,
+        )
 
     def last(self, hours: float) -> PairedBars:
         """Return the newest `hours`, or all there is."""
@@ -277,14 +293,13 @@ def _flat_share(high: Floats, low: Floats) -> float:
     return float((high[known] == low[known]).mean()) if known.any() else 0.0
 
 
-def days(bars: PairedBars) -> float:
-    """Return the length of the span in days."""
-    return len(bars.ts) * NS_PER_MINUTE / NS_PER_DAY
-
-
-def hours(bars: PairedBars) -> float:
-    """Return the length of the span in hours."""
-    return len(bars.ts) * NS_PER_MINUTE / NS_PER_HOUR
+def span(bars: PairedBars) -> Span:
+    """Return which minutes these are."""
+    return Span(
+        first=iso_ms(int(bars.ts[0]) - NS_PER_MINUTE),
+        last=iso_ms(int(bars.ts[-1])),
+        hours=len(bars.ts) / 60,
+    )
 
 
 def _idle_share(volume: Floats) -> float:

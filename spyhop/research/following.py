@@ -1,0 +1,116 @@
+"""The study of following: enter the follower alone when its leader has moved and it has not, leave by exits or time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from spyhop.research.bar_trips import Signals, Trips, bars_within, follow_trips, signals, trips_at
+from spyhop.research.chance import SEED, Earned, Floats, Places
+from spyhop.research.costs import Costs
+from spyhop.research.outcomes import Exits
+from spyhop.research.paired import PairedBars
+from spyhop.research.study import About, Outcome, Rule, about, outcome
+from spyhop.strategies.lead import LeadParams
+
+_MAX_PATH = 60
+
+
+class PathPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Means over all events, `minute` minutes after them, in bp, from the side that the rule takes.
+
+    `spread_bps` is how much of the spread is left to close; `follower_bps` and `leader_bps` what either has moved
+    since: a spread that closes because the leader came back pays a follower's trade nothing.
+    """
+
+    minute: int
+    events: int
+    spread_bps: float | None
+    follower_bps: float | None
+    leader_bps: float | None
+
+
+class FollowingStudy(msgspec.Struct, frozen=True, kw_only=True):
+    """What following brought, by the very rules of the live strategy."""
+
+    kind: str
+    about: About
+    params: LeadParams
+    costs: Costs
+    latency_s: float
+    path: list[PathPoint]
+    outcome: Outcome
+
+
+def study(
+    bars: PairedBars, params: LeadParams, costs: Costs, *, latency_s: float = 0.0, seed: int = SEED
+) -> FollowingStudy:
+    """Return the study of `bars`; raise UserError where the parameters do not suit minutes."""
+    said = signals(bars.trading, params)
+    rule = Rule(
+        label=_label(params),
+        num_events=int((said.side != 0).sum()),
+        num_legs=1,
+        planned=Exits(params.take_profit_frac, params.stop_loss_frac),
+        latency_s=latency_s,
+        walk=lambda latency: follow_trips(bars.trading, params, latency),
+        earned=lambda trips: everywhere(bars, params, latency_s, trips),
+    )
+    return FollowingStudy(
+        kind="lead-follow",
+        about=about(bars),
+        params=params,
+        costs=costs,
+        latency_s=latency_s,
+        path=path(bars, said, min(_MAX_PATH, bars_within(params.horizon_s))),
+        outcome=outcome(bars, rule, costs, seed),
+    )
+
+
+def everywhere(bars: PairedBars, params: LeadParams, latency_s: float, trips: Trips) -> Earned:
+    """Return what the trades' sides and exits would have earned from signals at any bar."""
+    num = len(bars.ts)
+    by_side = np.full((2, num), np.nan)
+    for place, side in enumerate((-1, 1)):
+        found = trips_at(bars.trading, np.arange(num), np.full(num, side, np.int8), params, latency_s).rows
+        by_side[place, found["i_signal"]] = found["gross"]
+    places = (trips.rows["side"] + 1) // 2
+
+    def earned(at: Places) -> Floats:
+        gross: Floats = by_side[places[None, :], at]
+        return gross
+
+    return earned
+
+
+def path(bars: PairedBars, said: Signals, num_minutes: int) -> list[PathPoint]:
+    """Return what followed the events of `said`, minute by minute; events may overlap."""
+    at = np.flatnonzero(said.side)
+    side = said.side[at].astype(np.float64)
+    return [_point(bars, said, at, side, minute) for minute in range(num_minutes + 1)]
+
+
+def _point(bars: PairedBars, said: Signals, at: Any, side: Any, minute: int) -> PathPoint:
+    there = at + minute < len(bars.ts)
+    before, after, sign = at[there], at[there] + minute, side[there]
+    follower = sign * (bars.follower_close[after] / bars.follower_close[before] - 1.0)
+    leader = sign * (bars.leader_close[after] / bars.leader_close[before] - 1.0)
+    return PathPoint(
+        minute=minute,
+        events=int(there.sum()),
+        spread_bps=_mean_bps(-sign * said.spread[after]),
+        follower_bps=_mean_bps(follower),
+        leader_bps=_mean_bps(leader),
+    )
+
+
+def _mean_bps(values: npt.NDArray[np.float64]) -> float | None:
+    known = values[np.isfinite(values)]
+    return float(known.mean() * 1e4) if len(known) else None
+
+
+def _label(params: LeadParams) -> str:
+    return {"both": "long and short", "long": "long", "short": "short"}[params.direction]
