@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from spyhop.clock import NS_PER_S, utc
 from spyhop.errors import SnapshotMismatch
-from spyhop.model.decisions import STRATEGIES, Decision, Intent
+from spyhop.model.decisions import LEAD_FOLLOW, STRATEGIES, Decision, Intent
 from spyhop.model.entries import Entry
 from spyhop.model.orders import OrderChanged, OrderStatus, Purpose, TradeClosed
-from spyhop.model.rows import DETECTORS, RowFlag, Rows
+from spyhop.model.rows import DETECTORS, Rows
 from spyhop.model.tape import Side
 from spyhop.model.verdicts import Refused
 
@@ -47,7 +47,7 @@ TRADE_FEATURES = (
 FEATURES = (*MARKET_FEATURES, *(f"prob_{name}" for name in STRATEGIES), *TRADE_FEATURES)
 LABELS = ("is_profitable", "net_pnl_usdt", "price_move_pct", "hold_seconds", "max_profit_pct", "max_drawdown_pct")
 
-STRATEGY_CODES = {name: code for code, name in enumerate(STRATEGIES)}
+STRATEGY_CODES = {name: code for code, name in enumerate((*STRATEGIES, LEAD_FOLLOW))}
 DIRECTION_CODES = {"LONG": 1, "SHORT": -1}
 """How texts are numbers in the feature arrays."""
 
@@ -62,7 +62,6 @@ STATUSES = {
 _LAYOUT = "features 1"
 _MAX_ROWS = 20_000
 _MAX_OPEN = 10_000
-_DECIDED = int(RowFlag.ANALYSIS | RowFlag.SHARP)
 _DEAD = (OrderStatus.CANCELLED, OrderStatus.REJECTED, OrderStatus.EXPIRED)
 
 
@@ -142,21 +141,22 @@ def label_matrix(trades: Sequence[TradeRecord]) -> npt.NDArray[np.float64]:
     return np.array([trade.labels() for trade in trades], np.float64).reshape(len(trades), len(LABELS))
 
 
-def market_features(row: np.void) -> tuple[float, ...]:
-    """Return the ten market features of a ROW record, in the order of MARKET_FEATURES."""
-    values, evidence = row["detections"]["value"], row["evidence"]
-    return (
-        float(values[DETECTORS.index("obi")]),
-        float(values[DETECTORS.index("wpi")]),
-        float(values[DETECTORS.index("vpin")]),
-        float(evidence["funding_estimate"]),
-        float(evidence["oi_change_frac"]) * 100.0,
-        float(evidence["liq_long"]),
-        float(evidence["liq_short"]),
-        float(evidence["return_1m"]) * 100.0,
-        float(evidence["return_5m"]) * 100.0,
-        float(evidence["volatility_5m"]) * 100.0,
+def market_features(rows: Rows) -> npt.NDArray[np.float64]:
+    """Return the ten market features of ROW records, (n, 10), in the order of MARKET_FEATURES."""
+    values, evidence = rows["detections"]["value"], rows["evidence"]
+    columns = (
+        values[:, DETECTORS.index("obi")],
+        values[:, DETECTORS.index("wpi")],
+        values[:, DETECTORS.index("vpin")],
+        evidence["funding_estimate"],
+        evidence["oi_change_frac"] * 100.0,
+        evidence["liq_long"],
+        evidence["liq_short"],
+        evidence["return_1m"] * 100.0,
+        evidence["return_5m"] * 100.0,
+        evidence["volatility_5m"] * 100.0,
     )
+    return np.stack(columns, axis=1)
 
 
 class Caught(msgspec.Struct, frozen=True):
@@ -179,9 +179,9 @@ class FeatureBook:
         self._open: dict[int, Caught] = {}
 
     def on_rows(self, rows: Rows) -> None:
-        """Remember the rows that something may be decided on."""
-        for row in rows[(rows["flags"] & _DECIDED) != 0]:
-            self._rows[int(row["instrument"]), int(row["ts"])] = market_features(row)
+        """Remember rows until something later is decided: a leader may be followed at any second."""
+        keys = zip(rows["instrument"].tolist(), rows["ts"].tolist(), strict=True)
+        self._rows.update(zip(keys, map(tuple, market_features(rows).tolist()), strict=True))
         _keep_newest(self._rows, _MAX_ROWS)
 
     def on_entries(self, entries: Iterable[Entry]) -> list[tuple[TradeClosed, Caught | None]]:
