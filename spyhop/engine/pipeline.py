@@ -52,11 +52,9 @@ class Pipeline:
         While the feed that is furthest behind holds connections and has nothing, wait for an arrival.
         """
         arrival = threading.Event()
-        for feed in self.feeds:
-            feed.call_on_arrival(arrival.set)
-        while unfinished := [feed for feed in self.feeds if not feed.is_finished]:
-            # the feed that is furthest behind: the others' events wait for its watermark anyway
-            feed = min(unfinished, key=lambda node: self.order.tape.watermarks[node.name])
+        for node in self.feeds:
+            node.call_on_arrival(arrival.set)
+        while (feed := self.furthest_behind()) is not None:
             arrival.clear()
             output = feed.finish() if should_drain() else feed.step()
             if len(output.events):
@@ -65,6 +63,11 @@ class Pipeline:
                 arrival.wait(IDLE_S)
             self.deliver(feed.name, output)
             on_progress(self.progress())
+
+    def furthest_behind(self) -> FeedNode | None:
+        """Return the feed to step next, None when all are finished; the others' events wait for its watermark."""
+        unfinished = [feed for feed in self.feeds if not feed.is_finished]
+        return min(unfinished, key=lambda node: self.order.tape.watermarks[node.name], default=None)
 
     def deliver(self, feed: str, output: FeedOutput) -> None:
         """Hand a feed's output on and let everything that follows from it happen."""
@@ -95,6 +98,24 @@ class Pipeline:
             # what a decision was made from is on the disk before what follows from it leaves
             self._tapes.flush()
             self._records.append(entries)
+
+    def snapshot(self) -> bytes:
+        """Return the state of every node, taken between two steps, when all that was said has been delivered."""
+        feeds = {feed.name: feed.snapshot() for feed in self.feeds}
+        return msgspec.msgpack.encode(
+            (feeds, self.decision.snapshot(), self.risk.snapshot(), self.order.snapshot(), self._marks)
+        )
+
+    def restore(self, snapshot: bytes) -> None:
+        """Take the state of `snapshot`, made by a pipeline of the same session; raise SnapshotMismatch."""
+        feeds, decision, risk, order, self._marks = msgspec.msgpack.decode(
+            snapshot, type=tuple[dict[str, bytes], bytes, bytes, bytes, tuple[int, int, int]]
+        )
+        for feed in self.feeds:
+            feed.restore(feeds[feed.name])
+        self.decision.restore(decision)
+        self.risk.restore(risk)
+        self.order.restore(order)
 
     def progress(self) -> Progress:
         """Return how far the session is."""

@@ -7,9 +7,10 @@ from urllib.parse import quote
 
 from msgspec.structs import replace
 
+from spyhop.clock import NS_PER_S
 from spyhop.detectors.stage import DetectionStage
 from spyhop.engine.feed_node import FeedNode, FeedOutput
-from spyhop.engine.feeds import ArrayFeed, CatalogFeed, SlicedFeed
+from spyhop.engine.feeds import ArrayFeed, CatalogFeed, CutFeed, SlicedFeed
 from spyhop.engine.mailbox import Mailbox
 from spyhop.engine.nodes import DecisionNode, OrderNode, RiskNode
 from spyhop.engine.pipeline import Pipeline
@@ -37,6 +38,8 @@ from spyhop.wiring.venues import live_feed
 FIRST_EPOCH = 1
 FLUSH_EVERY_EVENTS = 100_000
 SLICE_NS = 100_000_000
+BACKTEST_SLICE_NS = 600 * NS_PER_S
+"""What a back-test takes at a time: a file of bars would give a week at once, and there is a row for each second."""
 SIMULATED_KINDS = frozenset({OrderType.MARKET, OrderType.LIMIT, OrderType.STOP_MARKET, OrderType.TAKE_PROFIT_MARKET})
 """What the simulated venue has; the rest is emulated by us there, too."""
 
@@ -64,6 +67,8 @@ def feed(plan: SessionPlan, name: str) -> Feed:
         case _:
             # a journal holds the timers and the end of the session already
             return ArrayFeed(list(read_tape(plan.folder, name)))
+    if plan.session.mode == "backtest":
+        return CutFeed(inner, BACKTEST_SLICE_NS)
     speed = plan.settings.session.speed
     # slices of a tenth of a second of the wall's time: more of them would only be more calls
     return SlicedFeed(inner, instrument.id, round(SLICE_NS * max(1.0, speed))) if speed else inner

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -68,6 +69,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     mode: str = "paper"
     lake: str | None = None  # a folder or URI
+    start: int = 0  # of a lake what is received from here on
+    end: int = END_OF_TIME  # and before this
     endpoints: Endpoints | None = None  # venues that speak now; without them and a lake, the generative market
     runner: str = "local"
 
@@ -115,7 +118,7 @@ def plan_session(settings: Settings, request: RunRequest, clock: Clock) -> Sessi
     wanted = settings.session
     source: Source
     if request.lake is not None:
-        instruments, source = _from_lake(Lake(request.lake), wanted.symbols)
+        instruments, source = from_lake(request.lake, wanted.symbols, request.start, request.end)
         what = f"lake {request.lake}"
     elif request.endpoints is not None:
         listing = asyncio.run(listed(request.endpoints, wanted.symbols))
@@ -159,10 +162,17 @@ def is_simulated(source: Source) -> bool:
     return isinstance(source, GeneratedSource) or (isinstance(source, LiveSource) and source.endpoints.is_simulated)
 
 
-def _from_lake(lake: Lake, symbols: tuple[str, ...]) -> tuple[tuple[Instrument, ...], LakeSource]:
+def from_lake(
+    root: str, symbols: Sequence[str], start: int = 0, end: int = END_OF_TIME
+) -> tuple[tuple[Instrument, ...], LakeSource]:
+    """Return what `symbols` mean in a lake, and its span from their first event on, inside [start, end).
+
+    Raises MissingInput when it lacks one of them.
+    """
+    lake = Lake(root)
     instruments = tuple(lake.instrument(_preferred(symbol, lake)) for symbol in symbols)
     starts = [lake.span(instrument.key)[0] for instrument in instruments]
-    return instruments, LakeSource(lake.root, min(starts), END_OF_TIME)
+    return instruments, LakeSource(lake.root, max(start, min(starts)), end)
 
 
 def _preferred(symbol: str, lake: Lake) -> str:
@@ -173,7 +183,7 @@ def _preferred(symbol: str, lake: Lake) -> str:
 
 def span_ns(plan: SessionPlan) -> int:
     """Return how much event time a session may take, 0 for all that there is."""
-    if isinstance(plan.source, JournalSource):
+    if isinstance(plan.source, JournalSource) or plan.session.mode == "backtest":
         return 0
     return round(plan.settings.session.hours * NS_PER_HOUR)
 

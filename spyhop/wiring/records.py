@@ -51,11 +51,15 @@ class SessionKeeper:
         """Return how many entries of `stage` are kept."""
         return max(self._facts.committed(stage), self._ledger.committed(stage))
 
-    def close(self) -> None:
-        """Write what is written once at the end of a session, and let the files go."""
+    def leave(self) -> None:
+        """Let the files go while the session has more to say; another keeper goes on where this one was."""
         self._records.close()
         self._ledger.close()
         self._facts.close()
+
+    def close(self) -> None:
+        """Write what is written once at the end of a session, and let the files go."""
+        self.leave()
         mark_ended(self._folder)
 
 
