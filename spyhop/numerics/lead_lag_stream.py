@@ -30,7 +30,7 @@ CLOCK = np.dtype(
     [
         ("second", "i8"),  # that is waiting for the other market, in whole seconds; 0 before any
         ("told", "i8"),  # bit k: market k has told its path of it
-        ("step", "i8"),  # steps folded, and the length of the ring
+        ("step", "i8"),  # steps folded
         ("block", "i8"),  # number of the block under way: second // block length
         ("num_seconds", "i8"),  # folded
         ("num_late", "i8"),  # paths of seconds that were over already, set aside
@@ -44,7 +44,8 @@ class Sums(NamedTuple):
     """The arrays of one pair of K = 2 M + 1 shifts of -M .. M steps and B blocks; market 0 leads, 1 follows.
 
     `clock` (1,) of CLOCK; `waiting` (2, steps a second), the paths of the second under way; `levels` and `squares`
-    (2, M + 2) rings of the sums of increments and of their squares, `news` (2, M + 2) 1 at an observation;
+    (2, 2 M + 4) rings, written twice so that no window is torn, of the sums of increments and of their squares, `news`
+    likewise 1 at an observation;
     `marks` (4, K): level and square of the follower at the leader's last observation, and the other way round;
     `covariance` and `variance` (B, K); `power` (B, 4): squares of both markets, then how many changes they had.
     """
@@ -77,14 +78,12 @@ class Reading(NamedTuple):
 def new_sums(num_shifts: int, num_blocks: int, steps_a_second: int) -> Sums:
     """Return the sums of a pair that was never heard of; `num_shifts` = M to each side, at least 1."""
     ring, shifts = num_shifts + 2, 2 * num_shifts + 1
-    clock = np.zeros(1, CLOCK)
-    clock["step"] = ring
     return Sums(
-        clock=clock,
+        clock=np.zeros(1, CLOCK),
         waiting=np.zeros((2, steps_a_second)),
-        levels=np.zeros((2, ring)),
-        squares=np.zeros((2, ring)),
-        news=np.zeros((2, ring), np.uint8),
+        levels=np.zeros((2, 2 * ring)),
+        squares=np.zeros((2, 2 * ring)),
+        news=np.zeros((2, 2 * ring), np.uint8),
         marks=np.zeros((4, shifts)),
         covariance=np.zeros((num_blocks, shifts)),
         variance=np.zeros((num_blocks, shifts)),
@@ -108,7 +107,7 @@ def tell(sums: Any, market: int, second: int, path: Any, block_s: int) -> None:
             _fold(sums, clock.second, block_s)
         if clock.second:
             # after as many empty seconds as there are shifts nothing of what was is looked at any more
-            reach = len(sums[4][0]) // waiting.shape[1] + 2
+            reach = sums[2].shape[1] // waiting.shape[1] + 1
             for between in range(max(clock.second + 1, second - reach), second):
                 _fold(sums, between, block_s)
         clock.second = second
@@ -133,10 +132,9 @@ def _fold(sums: Any, second: int, block_s: int) -> None:
         power[at, :] = 0.0
     c.block = block
     at = block % num_blocks
-    ring = levels.shape[1]
+    ring = levels.shape[1] // 2
     for k in range(waiting.shape[1]):
-        here = c.step % ring
-        before = (c.step - 1) % ring
+        here = c.step % ring + ring
         for market in range(2):
             price = waiting[market, k]
             last = c.price[market]
@@ -145,11 +143,15 @@ def _fold(sums: Any, second: int, block_s: int) -> None:
                 increment = math.log(price / last)
                 power[at, market] += increment * increment
                 power[at, 2 + market] += 1.0
-            levels[market, here] = levels[market, before] + increment
-            squares[market, here] = squares[market, before] + increment * increment
-            news[market, here] = 1 if price != last else 0
+            level = levels[market, here - 1] + increment
+            square = squares[market, here - 1] + increment * increment
+            for place in (here - ring, here):
+                levels[market, place] = level
+                squares[market, place] = square
+                news[market, place] = 1 if price != last else 0
             c.price[market] = price
-        _count(sums, c.step, at)
+        _count(sums, here, LEADER, 0, covariance[at], variance[at])
+        _count(sums, here, FOLLOWER, 1, covariance[at], variance[at])
         c.step += 1
     c.num_seconds += 1
     c.told = 0
@@ -157,77 +159,73 @@ def _fold(sums: Any, second: int, block_s: int) -> None:
 
 
 @kernel
-def _count(sums: Any, step: int, at: int) -> None:
-    """Count, for every shift, the products whose later interval ends at the newest of the steps it compares."""
-    _, _, levels, squares, news, marks, covariance, variance, _ = sums
-    ring = levels.shape[1]
-    most = ring - 2
-    here = step % ring
-    for k in range(2 * most + 1):
-        shift = k - most
-        x = (here - max(shift, 0)) % ring
-        y = (here + min(shift, 0)) % ring
-        has_x = news[0, x] == 1
-        has_y = news[1, y] == 1
-        if not (has_x or has_y):
+def _count(sums: Any, here: int, past: int, nearest: int, covariance: Any, variance: Any) -> None:
+    """Count the products that end now: of the other market here with `past` at the steps `nearest` and more before."""
+    _, _, levels, squares, news, marks, _, _, _ = sums
+    still = 1 - past
+    most = levels.shape[1] // 2 - 2
+    towards = 1 if past == LEADER else -1
+    has_still = news[still, here] == 1
+    level, square = levels[still, here], squares[still, here]
+    d_still = level - levels[still, here - 1]
+    dd_still = square - squares[still, here - 1]
+    for back in range(nearest, most + 1):
+        there = here - back
+        has_past = news[past, there] == 1
+        if not (has_past or has_still):
             continue
-        dx = levels[0, x] - levels[0, (x - 1) % ring]
-        dy = levels[1, y] - levels[1, (y - 1) % ring]
-        dxx = squares[0, x] - squares[0, (x - 1) % ring]
-        dyy = squares[1, y] - squares[1, (y - 1) % ring]
+        k = most + towards * back
         u = 0.0
         v = 0.0
-        if has_x:
-            u += dx * (levels[1, y] - marks[0, k])
-            v += dxx * (squares[1, y] - marks[1, k])
-        if has_y:
-            u += dy * (levels[0, x] - marks[2, k])
-            v += dyy * (squares[0, x] - marks[3, k])
-        if has_x:
-            marks[0, k] = levels[1, y]
-            marks[1, k] = squares[1, y]
-        if has_y:
-            marks[2, k] = levels[0, x]
-            marks[3, k] = squares[0, x]
-        if has_x and has_y:
-            u -= dx * dy
-            v -= dxx * dyy
-        covariance[at, k] += u
-        variance[at, k] += v
+        if has_past:
+            d = levels[past, there] - levels[past, there - 1]
+            dd = squares[past, there] - squares[past, there - 1]
+            u += d * (level - marks[2 * past, k])
+            v += dd * (square - marks[2 * past + 1, k])
+            marks[2 * past, k] = level
+            marks[2 * past + 1, k] = square
+            if has_still:
+                u -= d * d_still
+                v -= dd * dd_still
+        if has_still:
+            u += d_still * (levels[past, there] - marks[2 * still, k])
+            v += dd_still * (squares[past, there] - marks[2 * still + 1, k])
+            marks[2 * still, k] = levels[past, there]
+            marks[2 * still + 1, k] = squares[past, there]
+        covariance[k] += u
+        variance[k] += v
 
 
-@kernel
-def _read(covariance: Any, variance: Any, power: Any) -> tuple[int, float, float, float, float]:
-    scale = math.sqrt(power[:, 0].sum() * power[:, 1].sum())
-    shifts = covariance.shape[1]
-    best = shifts // 2
-    rho = 0.0
-    leads = 0.0
-    follows = 0.0
-    widest = 0.0
-    for k in range(shifts):
-        r = covariance[:, k].sum() / scale
-        if abs(r) > abs(rho):
-            rho = r
-            best = k
-        if k > shifts // 2:
-            leads += r * r
-        elif k < shifts // 2:
-            follows += r * r
-        widest = max(widest, variance[:, k].sum())
-    ratio = leads / follows if follows > 0.0 else 0.0
-    return best - shifts // 2, rho, ratio, math.sqrt(widest) / scale, min(power[:, 2].sum(), power[:, 3].sum())
+def correlations(sums: Sums) -> npt.NDArray[np.float64]:
+    """Return rho (K,) at the shifts -M .. M; all 0 while one of the markets has not moved within the blocks."""
+    power = sums.power.sum(0)
+    scale = math.sqrt(power[LEADER] * power[FOLLOWER])
+    covariance: npt.NDArray[np.float64] = sums.covariance.sum(0)
+    return covariance / scale if scale > 0.0 else np.zeros_like(covariance)
 
 
 def read(sums: Sums) -> Reading | None:
     """Return what the blocks say, or None while one of the markets has not moved in them.
 
-    `null_95` is the widest of the shifts' deviations times the normal quantile that K independent ones stay within in
-    95 of 100 cases (Sidak): neighbouring shifts share their products, so fewer are independent, and the bound is wide.
+    Of a plateau the middle is taken, so that no side is preferred. `null_95` is the widest of the shifts' deviations
+    times the normal quantile that K independent ones stay within in 95 of 100 cases (Sidak): neighbouring
+    shifts share their products, so fewer are independent, and the bound is wide.
     """
-    if not (sums.power[:, :2].sum(0) > 0.0).all():
+    power = sums.power.sum(0)
+    scale = math.sqrt(power[LEADER] * power[FOLLOWER])
+    if scale == 0.0:
         return None
-    shift, rho, ratio, deviation, num_changes = _read(sums.covariance, sums.variance, sums.power)
-    shifts = sums.covariance.shape[1]
+    rho = correlations(sums)
+    shifts, middle = len(rho), len(rho) // 2
+    heights = np.abs(rho)
+    highest = np.flatnonzero(heights >= heights.max() * (1.0 - 1e-12))
+    best = int(highest[len(highest) // 2])
+    leads, follows = float(np.sum(rho[middle + 1 :] ** 2)), float(np.sum(rho[:middle] ** 2))
     quantile = NormalDist().inv_cdf(0.5 + 0.5 * 0.95 ** (1.0 / shifts))
-    return Reading(int(shift), float(rho), float(ratio), quantile * float(deviation), int(num_changes))
+    return Reading(
+        shift=best - middle,
+        rho=float(rho[best]),
+        ratio=leads / follows if follows > 0.0 else 0.0,
+        null_95=quantile * math.sqrt(float(sums.variance.sum(0).max())) / scale,
+        num_changes=int(power[2:].min()),
+    )
