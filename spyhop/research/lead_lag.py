@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from spyhop.clock import NS_PER_S
 from spyhop.errors import UserError
-from spyhop.numerics.lead_lag import block_covariances, correlations, lead_lag_ratio, turned, variation
+from spyhop.numerics.lead_lag import Moves, block_covariances, correlations, lead_lag_ratio, moves, turned
 from spyhop.research.series import Clock, Series
 from spyhop.research.shares import PriceShares, price_shares
 
@@ -63,6 +63,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     what: str
     num_ticks: int
+    num_moves: int
     num_unsorted: int
     num_missing: int
     num_repeated: int
@@ -108,11 +109,11 @@ def measured(
     """Return how far `follower` is behind `leader`; raise UserError where too little is there of both."""
     params = params or LeadLagParams()
     pair = _Pair.of(leader, follower, params)
-    placebos = _affordable(params.placebos, (len(pair.tx) + len(pair.ty)) * len(pair.shifts))
+    placebos = _affordable(params.placebos, (len(pair.x.size) + len(pair.y.size)) * len(pair.shifts))
     on_progress(0, placebos + 1, "the correlation curve")
-    first, block_ns = _blocks(pair.tx, params.block_s, pair.reach_ns)
-    covariances = block_covariances(pair.tx, pair.x, pair.ty, pair.y, pair.shifts, first)
-    rho = np.sum(covariances, axis=0) / pair.scale
+    first, block_ns = _blocks(pair, params.block_s)
+    covariances = block_covariances(pair.x, pair.y, pair.shifts, first)
+    rho = np.sum(covariances, axis=0) / np.sqrt(pair.x.variation * pair.y.variation)
     at = _peak(np.abs(rho))
     peak = abs(float(rho[at]))
     generator = np.random.default_rng(params.seed)
@@ -145,13 +146,13 @@ def measured(
         has_lag=has_lag,
         verdict=verdict,
         clock=leader.clock,
-        span_s=pair.span_s,
+        span_s=(pair.end - pair.start) / NS_PER_S,
         step_s=float(pair.shifts[1] - pair.shifts[0]) / NS_PER_S,
         block_s=block_ns / NS_PER_S,
         num_blocks=len(first) - 1,
         num_placebos=placebos,
-        leader=_side(leader, len(pair.tx)),
-        follower=_side(follower, len(pair.ty)),
+        leader=_side(leader, pair.num_ticks[0], len(pair.x.size)),
+        follower=_side(follower, pair.num_ticks[1], len(pair.y.size)),
         shares=shares,
         curve=Curve(shift_s=tuple((pair.shifts / NS_PER_S).tolist()), rho=tuple(rho.tolist())),
         warnings=(*warnings, *([no_shares] if no_shares else [])),
@@ -161,28 +162,25 @@ def measured(
 class _Pair(NamedTuple):
     """Both series in the span that both cover, as logarithms where they can be, and the grid of shifts."""
 
-    tx: Ints
-    x: Floats
-    ty: Ints
-    y: Floats
+    x: Moves
+    y: Moves
+    num_ticks: tuple[int, int]
+    start: int
+    end: int
     shifts: Ints
-    scale: float
     warnings: tuple[str, ...]
 
     @property
     def reach_ns(self) -> int:
         return int(self.shifts[-1])
 
-    @property
-    def span_s(self) -> float:
-        return float(max(self.tx[-1], self.ty[-1]) - min(self.tx[0], self.ty[0])) / NS_PER_S
-
     @staticmethod
     def of(leader: Series, follower: Series, params: LeadLagParams) -> _Pair:
         if leader.clock != follower.clock:
             raise UserError(f"{leader.name} is on {leader.clock} time and {follower.name} on {follower.clock} time")
         shifts, warnings = _grid(leader, follower, params)
-        start, end = max(leader.times[0], follower.times[0]), min(leader.times[-1], follower.times[-1])
+        start = int(max(leader.times[0], follower.times[0]))
+        end = int(min(leader.times[-1], follower.times[-1]))
         if end <= start:
             raise UserError(f"{leader.name} and {follower.name} do not overlap in time")
         if end - start < SPANS_OF_LAG * shifts[-1]:
@@ -196,16 +194,18 @@ class _Pair(NamedTuple):
             x, y = np.log(x), np.log(y)
         else:
             warnings += ("prices are not all above 0: their differences are compared, not their returns",)
-        scale = float(np.sqrt(variation(x) * variation(y)))
-        if scale == 0.0:
-            raise UserError(f"{(leader if variation(x) == 0.0 else follower).name} never moves where both are there")
-        return _Pair(tx, x, ty, y, shifts, scale, warnings)
+        moved = moves(tx, x), moves(ty, y)
+        for one, its in zip((leader, follower), moved, strict=True):
+            if not len(its.size):
+                raise UserError(f"{one.name} never moves where both are there: nothing can be compared")
+        return _Pair(*moved, (len(x), len(y)), start, end, shifts, warnings)
 
 
 def _grid(leader: Series, follower: Series, params: LeadLagParams) -> tuple[Ints, tuple[str, ...]]:
     """Return the shifts; those of two series of bars are whole bars, since between them there is nothing to see."""
     step_ns = max(1, round((params.step_s or params.max_lag_s / 100.0) * NS_PER_S))
-    max_ns, warnings = round(params.max_lag_s * NS_PER_S), ()
+    max_ns = round(params.max_lag_s * NS_PER_S)
+    warnings: tuple[str, ...] = ()
     if bar_ns := max(leader.bar_ns, follower.bar_ns):
         step_ns = bar_ns * max(1, round(step_ns / bar_ns))
         warnings = (f"bars: shifts are whole bars of {bar_ns / NS_PER_S:g} s, and a lag below that looks like none",)
@@ -228,17 +228,18 @@ def _affordable(placebos: int, walked: int) -> int:
     return min(placebos, max(FEWEST_PLACEBOS, MOST_WALKED // walked))
 
 
-def _blocks(tx: Ints, block_s: float, reach_ns: int) -> tuple[Ints, int]:
-    """Return where blocks of equal time begin in X and how long they are: hours, or a part of a short recording.
+def _blocks(pair: _Pair, block_s: float) -> tuple[Ints, int]:
+    """Return where blocks of equal time begin in the leader's moves and how long they are.
 
-    A block is at least twice as long as the longest shift, since the moves that one explains must not lie in the next.
+    They are hours, or a part of a short recording, but at least twice as long as the longest shift: the moves that
+    one explains must not lie in the next.
     """
-    length = int(tx[-1] - tx[0])
-    block_ns = max(min(int(block_s * NS_PER_S), length // USUAL_BLOCKS), 2 * reach_ns)
+    length = pair.end - pair.start
+    block_ns = max(min(int(block_s * NS_PER_S), length // USUAL_BLOCKS), 2 * pair.reach_ns)
     num_blocks = max(1, length // block_ns)
-    edges = tx[0] + (length * np.arange(1, num_blocks, dtype=np.int64)) // num_blocks
-    first = np.concatenate([[1], np.searchsorted(tx, edges, side="right"), [len(tx)]]).astype(np.int64)
-    return np.maximum(first, 1), length // num_blocks
+    edges = pair.start + np.arange(1, num_blocks, dtype=np.int64) * (length // num_blocks)
+    inner = np.searchsorted(pair.x.end, edges, side="right")
+    return np.concatenate([[0], inner, [len(pair.x.size)]]).astype(np.int64), length // num_blocks
 
 
 def _peak(heights: Floats) -> int:
@@ -256,17 +257,19 @@ def _interval(
         return None
     times_drawn = generator.multinomial(num_blocks, np.full(num_blocks, 1.0 / num_blocks), size=resamples)
     lags = shifts[np.argmax(np.abs(times_drawn @ covariances), axis=1)]
-    low, high = np.quantile(lags, [0.5 - 0.5 * LEVEL, 0.5 + 0.5 * LEVEL])
-    half = 0.5 * float(shifts[1] - shifts[0])
-    return float(min(low, shifts[at]) - half) / NS_PER_S, float(max(high, shifts[at]) + half) / NS_PER_S
+    low, high = np.quantile(lags, [0.5 - 0.5 * LEVEL, 0.5 + 0.5 * LEVEL], method="inverted_cdf")
+    step = int(shifts[1] - shifts[0])
+    return float(2 * min(low, shifts[at]) - step) / (2 * NS_PER_S), float(2 * max(high, shifts[at]) + step) / (
+        2 * NS_PER_S
+    )
 
 
 def _placebo(pair: _Pair, generator: np.random.Generator, k: int, placebos: int, on_progress: Progress) -> float:
     """Return the highest correlation with the follower turned by more than twice any shift, either way round."""
     margin = 2 * pair.reach_ns
-    offset = int(generator.integers(margin, int(pair.ty[-1] - pair.ty[0]) - margin))
-    ty, y = turned(pair.ty, pair.y, offset)
-    highest = float(np.max(np.abs(correlations(pair.tx, pair.x, ty, y, pair.shifts))))
+    length = pair.end - pair.start
+    placebo = turned(pair.y, pair.start, length, int(generator.integers(margin, length - margin)))
+    highest = float(np.max(np.abs(correlations(pair.x, placebo, pair.shifts))))
     on_progress(k + 2, placebos + 1, "chance")
     return highest
 
@@ -303,11 +306,12 @@ def _verdict(said: _Said, resolution_s: float) -> tuple[bool, str]:
     )
 
 
-def _side(one: Series, num_ticks: int) -> Side:
+def _side(one: Series, num_ticks: int, num_moves: int) -> Side:
     return Side(
         name=one.name,
         what=one.what,
         num_ticks=num_ticks,
+        num_moves=num_moves,
         num_unsorted=one.num_unsorted,
         num_missing=one.num_missing,
         num_repeated=one.num_repeated,

@@ -21,8 +21,9 @@ _MOST_GAPS = 1_000_000
 class Series(NamedTuple):
     """A price at strictly rising times (nanoseconds UTC); `clock` says whose times these are.
 
-    `what` is mids, trades, bars or the name of a column; `resolution_ns` what times are whole multiples of, and
-    `bar_ns` the length of a bar, 0 for ticks. The counts say what was left out on the way here.
+    `what` is mids, trades, bars or the name of a column; `resolution_ns` the shortest time that the times can tell, and
+    `bar_ns` the length of a bar, 0 for ticks; `base` the currency, empty where nobody said. The counts say what was
+    left out on the way here.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Series(NamedTuple):
     what: str
     resolution_ns: int = 1
     bar_ns: int = 0
+    base: str = ""
     num_unsorted: int = 0
     num_missing: int = 0
     num_repeated: int = 0
@@ -48,9 +50,14 @@ def series(
     values: npt.NDArray[np.float64],
     clock: Clock,
     what: str,
-    warnings: tuple[str, ...] = (),
+    *,
+    base: str = "",
+    rhythm_ns: int = 0,
 ) -> Series:
-    """Return a Series: sorted by time, without what is no number, of equal times the last; raise UserError if empty."""
+    """Return a Series: sorted by time, without what is no number, of equal times the last; raise UserError if empty.
+
+    `rhythm_ns` is that of a sender who collects what happened in the meantime, 0 for one who does not wait.
+    """
     times, values = np.asarray(times, np.int64), np.asarray(values, np.float64)
     is_there = np.isfinite(values)
     times, values = times[is_there], values[is_there]
@@ -64,6 +71,7 @@ def series(
     kept_times, kept = times[is_last], values[is_last]
     if len(kept) < 2:
         raise UserError(f"{name}: all prices bear the same time")
+    warnings: tuple[str, ...] = ()
     bar_ns = _bar_ns(kept_times)
     if bar_ns:
         warnings += (f"{name} comes every {bar_ns / NS_PER_S:g} s: it can tell nothing about shorter times",)
@@ -78,8 +86,9 @@ def series(
         np.ascontiguousarray(kept),
         clock,
         what,
-        int(np.gcd.reduce(kept_times[:_MOST_GAPS] - kept_times[0])),
+        max(rhythm_ns, int(np.gcd.reduce(kept_times[:_MOST_GAPS] - kept_times[0]))),
         bar_ns,
+        base,
         num_unsorted,
         int(np.sum(~is_there)),
         int(np.sum(~is_last)),

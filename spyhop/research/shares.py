@@ -56,6 +56,8 @@ def price_shares(leader: Series, follower: Series) -> tuple[PriceShares | None, 
     """Return the shares, or None and why there are none."""
     if min(leader.values.min(), follower.values.min()) <= 0.0:
         return None, "no shares in the price's finding: prices are not all above 0"
+    if leader.base != follower.base:
+        return None, f"no shares in the price's finding: {leader.base} and {follower.base} have no price in common"
     if leader.bar_ns or follower.bar_ns:
         return None, "no shares in the price's finding: bars are too coarse for them"
     start = max(leader.times[0], follower.times[0])
