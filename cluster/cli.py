@@ -293,6 +293,12 @@ def venue_sim(
     speed: Annotated[float, typer.Option(metavar="X", help="Its time over ours.", rich_help_panel=SOURCE)] = 1.0,
     seed: Annotated[int, typer.Option(metavar="N", help="What chance starts from.", rich_help_panel=SOURCE)] = 20251128,
     faults: Annotated[Path | None, typer.Option(metavar="FILE", help="What goes wrong, and when.")] = None,
+    lag_ms: Annotated[
+        float | None, typer.Option(metavar="MS", help="How far dYdX is behind.", rich_help_panel=SOURCE)
+    ] = None,
+    calm: Annotated[
+        bool, typer.Option("--calm", help="No whales: made-up prices are a random walk.", rich_help_panel=SOURCE)
+    ] = False,
     with_parent: Annotated[bool, typer.Option("--with-parent", help="Leave when standard input ends.")] = False,
 ) -> None:
     """Serve Binance USDT-M, Binance spot and dYdX v4 on this machine; prints one line of JSON when ready."""
@@ -303,7 +309,15 @@ def venue_sim(
     names = tuple((symbols or "").replace(" ", "").split(",")) if symbols else ()
     raise typer.Exit(
         simulating.serve(
-            port=port, lake=lake, symbols=names, speed=speed, seed=seed, faults=faults, is_with_parent=with_parent
+            port=port,
+            lake=lake,
+            symbols=names,
+            speed=speed,
+            seed=seed,
+            faults=faults,
+            is_with_parent=with_parent,
+            lag_ms=lag_ms,
+            is_calm=calm,
         )
     )
 

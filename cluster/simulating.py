@@ -24,15 +24,24 @@ def serve(
     seed: int,
     faults: Path | None,
     is_with_parent: bool,
+    lag_ms: float | None = None,
+    is_calm: bool = False,
 ) -> int:
     """Serve until SIGTERM or Ctrl-C, or with the parent until standard input ends; return the exit code."""
     if not 0 <= port <= 65_533:
         raise UserError("--port must be between 0 and 65533")
     if speed <= 0:
         raise UserError("--speed must be above 0: a venue that others talk to cannot be ahead of them")
+    if lag_ms is not None and not 0 <= lag_ms <= 60_000:
+        raise UserError("--lag-ms must be between 0 and 60000")
+    if lake and is_calm:
+        raise UserError("--calm is for a generated market, not for --lake")
     if is_with_parent:
         threading.Thread(target=_leave_with_parent, daemon=True).start()
-    wanted = SimOptions(port=port, lake=Path(lake) if lake else None, speed=speed, seed=seed, faults=faults)
+    source = Path(lake) if lake else None
+    wanted = SimOptions(port=port, lake=source, speed=speed, seed=seed, faults=faults, is_calm=is_calm)
+    if lag_ms is not None:
+        wanted = msgspec.structs.replace(wanted, lag_ms=lag_ms)
     return server.main(msgspec.structs.replace(wanted, symbols=symbols) if symbols else wanted)
 
 

@@ -13,6 +13,8 @@ from spyhop.clock import NS_PER_MINUTE, NS_PER_S, Clock, WallClock
 from spyhop.errors import MissingInput
 from spyhop.model.instruments import Instrument
 from spyhop.model.tape import Venue
+from spyhop.simulation.feed import MarketParams
+from spyhop.simulation.followers import FollowerParams
 from spyhop.storage.lake import Lake
 from spyhop.venues.endpoints import ClockSpec
 from spyhop.venuesim import faults
@@ -44,8 +46,9 @@ class SimOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     Ports are `port`, `port` + 1, `port` + 2, or any when it is 0. A `lake` is played with the instruments that
     `symbols` names (default: all of the three venues), moved by whole minutes so that it begins at `start_ns`. Without
-    one the market is generated from `seed` for `symbols`, and has run for `history_s` when it opens. The exchange's
-    clock starts at `start_ns` (0 = the machine's time) and runs `speed` times as fast as the machine's.
+    one the market is generated from `seed` for `symbols`, and has run for `history_s` when it opens; one that `is_calm`
+    is a random walk, which no whale and no trade moves. What follows at dYdX is `lag_ms` behind. The exchange's clock
+    starts at `start_ns` (0 = the machine's time) and runs `speed` times as fast as the machine's.
     """
 
     port: Annotated[int, msgspec.Meta(ge=0, le=65_533)] = 0
@@ -56,7 +59,13 @@ class SimOptions(msgspec.Struct, frozen=True, kw_only=True):
     faults: Path | None = None
     start_ns: int = 0
     history_s: Annotated[float, msgspec.Meta(ge=0)] = 7_500.0
+    lag_ms: Annotated[float, msgspec.Meta(ge=0)] = FollowerParams().lag_ms
+    is_calm: bool = False
     keys: tuple[ApiKey, ...] = (TEST_KEY,)
+
+
+CALM = MarketParams(impact_bps=0.0, episode_gap_s=0.0)
+"""A market whose price is a random walk: nothing in its past tells where it goes."""
 
 
 def floor(wanted: SimOptions) -> tuple[Floor, ClockSpec]:
@@ -71,9 +80,11 @@ def floor(wanted: SimOptions) -> tuple[Floor, ClockSpec]:
         kept = played(lake, wanted.symbols)
         # recordings move by whole minutes, so that bars stay on their grid: begin with the first event, not before it
         start -= (start - min(lake.span(one.key)[0] for one in kept)) % NS_PER_MINUTE
-        exchange = Exchange(recorded(lake, kept, wanted.seed, start), start)
+        exchange = Exchange(recorded(lake, kept, wanted.seed, start, wanted.lag_ms), start)
     else:
-        exchange = generated(wanted.symbols or SYMBOLS, wanted.seed, start, wanted.history_s)
+        law = CALM if wanted.is_calm else None
+        symbols = wanted.symbols or SYMBOLS
+        exchange = generated(symbols, wanted.seed, start, wanted.history_s, lag_ms=wanted.lag_ms, law=law)
     spec = ClockSpec()
     if wanted.start_ns or wanted.lake is not None or wanted.speed != 1.0:
         spec = ClockSpec(WallClock().now_ns(), start, wanted.speed)
@@ -96,7 +107,9 @@ def played(lake: Lake, symbols: Sequence[str]) -> list[Instrument]:
     return kept
 
 
-def recorded(lake: Lake, kept: Sequence[Instrument], seed: int, start: int) -> list[Market]:
+def recorded(
+    lake: Lake, kept: Sequence[Instrument], seed: int, start: int, lag_ms: float = FollowerParams().lag_ms
+) -> list[Market]:
     """Return the recorded markets of `kept`, keeping their times to each other.
 
     Where there is a USDT-M perpetual and not the spot or dYdX market of the same base, that market follows it.
@@ -104,14 +117,23 @@ def recorded(lake: Lake, kept: Sequence[Instrument], seed: int, start: int) -> l
     firsts = {one.key: lake.span(one.key)[0] for one in kept}
     earliest = min(firsts.values())
     leaders = [LakeMarket(lake, one.key, start + firsts[one.key] - earliest) for one in kept]
-    return [*leaders, *_followers([one for one in leaders if one.instrument.venue is VENUES[0]], kept, seed, start)]
+    perpetuals = [one for one in leaders if one.instrument.venue is VENUES[0]]
+    return [*leaders, *_followers(perpetuals, kept, seed, start, lag_ms)]
 
 
-def generated(symbols: Sequence[str], seed: int, start: int, history_s: float) -> Exchange:
+def generated(
+    symbols: Sequence[str],
+    seed: int,
+    start: int,
+    history_s: float,
+    *,
+    lag_ms: float = FollowerParams().lag_ms,
+    law: MarketParams | None = None,
+) -> Exchange:
     """Return an exchange of generated markets that has already run for `history_s` when its clock shows `start`."""
     opened = start - int(history_s * NS_PER_S)
-    leaders = [GeneratedMarket(symbol, seed, opened) for symbol in symbols]
-    exchange = Exchange([*leaders, *_followers(leaders, [], seed, opened)], opened)
+    leaders = [GeneratedMarket(symbol, seed, opened, law) for symbol in symbols]
+    exchange = Exchange([*leaders, *_followers(leaders, [], seed, opened, lag_ms)], opened)
     for now in range(opened, start, NS_PER_MINUTE):  # in pieces, so that little is held at a time
         exchange.advance(now)
     exchange.advance(start)
@@ -119,8 +141,9 @@ def generated(symbols: Sequence[str], seed: int, start: int, history_s: float) -
 
 
 def _followers(
-    leaders: Sequence[GeneratedMarket | LakeMarket], there: Sequence[Instrument], seed: int, start: int
+    leaders: Sequence[GeneratedMarket | LakeMarket], there: Sequence[Instrument], seed: int, start: int, lag_ms: float
 ) -> list[Market]:
+    behind = FollowerParams(lag_ms=lag_ms)
     taken = {(one.venue, one.symbol) for one in there}
     markets: list[Market] = []
     for leader in leaders:
@@ -130,5 +153,7 @@ def _followers(
             if (venue, one.symbol) in taken:
                 continue
             taken.add((venue, one.symbol))
-            markets.append(SpotMarket(leader, seed, start) if is_spot else FollowerMarket(one, leader, seed, start))
+            markets.append(
+                SpotMarket(leader, seed, start) if is_spot else FollowerMarket(one, leader, seed, start, behind)
+            )
     return markets

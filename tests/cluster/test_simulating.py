@@ -14,6 +14,8 @@ from cluster import cli
         (["--speed", "0"], "--speed must be above 0"),
         (["--lake", "x", "--generate"], "--lake and --generate exclude each other"),
         (["--faults", "none.toml"], "none.toml"),
+        (["--lag-ms", "-1"], "--lag-ms must be between 0 and 60000"),
+        (["--lake", "x", "--calm"], "--calm is for a generated market"),
     ],
 )
 def test_what_cannot_be_simulated_is_one_sentence(

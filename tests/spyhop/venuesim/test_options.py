@@ -8,10 +8,12 @@ import pytest
 from spyhop.clock import NS_PER_MINUTE, NS_PER_S
 from spyhop.errors import InvalidSetting, MissingInput
 from spyhop.model.tape import Kind
+from spyhop.simulation.feed import MarketParams
 from spyhop.storage.imports import import_files
 from spyhop.storage.lake import Lake
 from spyhop.venues.binance import capture
 from spyhop.venuesim import options
+from spyhop.venuesim.markets import GeneratedMarket
 from spyhop.venuesim.options import SimOptions
 
 pytestmark = pytest.mark.slow
@@ -39,6 +41,40 @@ def test_the_same_seed_is_the_same_market_and_another_is_not() -> None:
         return told
 
     assert trades(1) == trades(1) != trades(2)
+
+
+def drift_bps(law: MarketParams | None) -> tuple[float, float]:
+    """Return the mean of what a second continues of the one before, basis points, and its standard error."""
+    market = GeneratedMarket("BTCUSDT", 3, START, law)
+    rows = market.read(START + 1_800 * NS_PER_S)
+    quotes = rows[rows["kind"] == Kind.QUOTE]
+    grid = START + np.arange(60, 1_790) * NS_PER_S
+    at = np.searchsorted(quotes["ts_recv"], grid) - 1
+    moves = np.diff(np.log(0.5 * (quotes["price"] + quotes["aux"])[at]))
+    kept = np.sign(moves[:-1]) * moves[1:] * 1e4
+    return float(kept.mean()), float(kept.std() / len(kept) ** 0.5)
+
+
+def test_a_calm_market_is_a_random_walk_and_a_usual_one_is_not() -> None:
+    mean, error = drift_bps(options.CALM)
+    assert abs(mean) < 3.0 * error
+    mean, error = drift_bps(None)
+    assert abs(mean) > 3.0 * error
+
+
+def test_the_lag_that_was_asked_for_is_the_follower_s() -> None:
+    def lag_s(lag_ms: float) -> float:
+        wanted = SimOptions(start_ns=START, history_s=900.0, lag_ms=lag_ms, is_calm=True)
+        exchange = options.floor(wanted)[0].exchange
+        leader, follower = (exchange.trades(number, 100_000) for number in (0, 2))
+        grid = START - np.arange(600, 10, -0.1) * NS_PER_S
+        moves = [np.diff(np.log(one["price"][np.searchsorted(one["ts_recv"], grid) - 1])) for one in (leader, follower)]
+        shifts = range(-5, 40)
+        found = [float(np.dot(moves[0][10:-50], moves[1][10 + k : len(moves[1]) - 50 + k])) for k in shifts]
+        return shifts[int(np.argmax(found))] * 0.1
+
+    assert lag_s(2_000.0) == pytest.approx(2.0, abs=0.5)
+    assert lag_s(0.0) == pytest.approx(0.0, abs=0.5)
 
 
 def test_a_clock_of_its_own_starts_when_all_is_built() -> None:
