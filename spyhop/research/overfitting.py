@@ -20,6 +20,7 @@ from spyhop.numerics._jit import kernel
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
+Singles: TypeAlias = npt.NDArray[np.float32]
 Pnl: TypeAlias = npt.NDArray[Any]
 
 EULER = 0.5772156649015329
@@ -205,18 +206,21 @@ def stationary_rows(num_periods: int, num_draws: int, block: float, rng: np.rand
 
 
 def block_length(pnl: Pnl, most: int = 32) -> float:
-    """Return the median over up to `most` settings of Politis and White's length of a block, at least 1.
+    """Return the mean length of a block: the median over settings of Politis and White's, at least the cube root of T.
 
-    Settings are taken evenly over those that vary; the length is at most a quarter of the periods.
+    Up to `most` settings are asked, taken evenly over those that vary. The floor, the rate at which the best length
+    grows, is there because their rule is too short for a sample this small: with it the tests keep their size.
+    At most a quarter of the periods.
     """
     from arch.bootstrap import optimal_block_length
 
+    least, greatest = pnl.shape[1] ** (1 / 3), pnl.shape[1] / 4
     moving = np.flatnonzero(np.ptp(pnl, axis=1) > 0)
     if not len(moving) or pnl.shape[1] < 10:
-        return 1.0
+        return max(1.0, min(least, greatest))
     taken = moving[np.unique(np.linspace(0, len(moving) - 1, min(most, len(moving))).astype(np.int64))]
     lengths = optimal_block_length(pnl[taken].astype(np.float64).T)["stationary"].to_numpy()
-    return float(min(max(1.0, np.median(lengths)), pnl.shape[1] / 4))
+    return float(max(1.0, min(greatest, max(least, np.median(lengths[np.isfinite(lengths)])))))
 
 
 class Superiority(NamedTuple):
@@ -233,29 +237,33 @@ def superior_ability(pnl: Pnl, rows: Ints, block: float) -> Superiority | None:
 
     `rows` are resamples (draws, periods) from `stationary_rows`. All settings take part, in slices: choosing the
     better ones first would be the very mistake that the test is for. A setting that never varies is left out.
+
+    Means are divided by the standard deviation of the same sample, each resample's by its own; what depends on the
+    past is left to the blocks. Dividing by a long-run deviation, estimated once, favours whichever of a thousand
+    settings it was underestimated for: worthless ones were then called superior in 30 % of samples of 134 periods
+    in blocks of 5, in 2 % as it is done here.
     """
     num_periods = pnl.shape[1]
     weights = _weights(rows, num_periods)
-    kernel_of_lags = _kernel_of_lags(num_periods, block)
+    lags = _kernel_of_lags(num_periods, block)
     root = math.sqrt(num_periods)
     limit = -math.sqrt(2.0 * math.log(max(1.0 + 1e-9, math.log(max(3, num_periods)))))
-    greatest = np.zeros(len(rows))
+    greatest = np.zeros(len(rows), dtype=np.float32)
     statistic, best, count = -math.inf, -1, 0
     step = max(1, _CELLS // max(num_periods, len(rows)))
     for start in range(0, len(pnl), step):
         part = pnl[start : start + step].astype(np.float64)
-        means = part.mean(axis=1)
-        centred = part - means[:, None]
-        variances = np.einsum("ij,ij->i", centred @ kernel_of_lags, centred) / num_periods
-        size = np.einsum("ij,ij->i", part, part) / num_periods
-        taken = np.flatnonzero(variances > 1e-12 * size)
+        means, deviations = part.mean(axis=1), part.std(axis=1)
+        taken = np.flatnonzero(deviations > 1e-6 * np.abs(part).max(axis=1))
         if not len(taken):
             continue
-        scale = root / np.sqrt(variances[taken])
-        t = means[taken] * scale
-        centre = np.where(t >= limit, means[taken], 0.0)
-        drawn = ((weights @ part[taken].T) - centre) * scale
-        np.maximum(greatest, drawn.max(axis=1), out=greatest)
+        part = part[taken] / deviations[taken, None]
+        t = root * means[taken] / deviations[taken]
+        centred = part - t[:, None] / root
+        long_run = np.sqrt(np.einsum("ij,ij->i", centred @ lags, centred) / num_periods)
+        # far worse than not trading: recentred, it would only blur what the better ones do (Hansen's consistent p)
+        centre = np.where(t >= limit * long_run, t / root, 0.0).astype(np.float32)
+        np.maximum(greatest, _greatest(part.astype(np.float32), centre, weights), out=greatest)
         top = int(np.argmax(t))
         if t[top] > statistic:
             statistic, best = float(t[top]), start + int(taken[top])
@@ -266,11 +274,22 @@ def superior_ability(pnl: Pnl, rows: Ints, block: float) -> Superiority | None:
     return Superiority(float(np.mean(greatest >= statistic)), statistic, best, count)
 
 
+# each resample's greatest statistic; one in which a setting never traded says nothing of that setting
+def _greatest(part: Singles, centre: Singles, weights: Singles) -> Singles:
+    means = weights @ part.T
+    squares = weights @ (part * part).T
+    squares -= means * means
+    means -= centre
+    np.copyto(means, -np.inf, where=squares <= 1e-6)
+    means /= np.sqrt(np.maximum(squares, 1e-6, out=squares), out=squares)
+    return np.asarray(math.sqrt(part.shape[1]) * means.max(axis=1), dtype=np.float32)
+
+
 # how often each period was drawn, over the number of periods: a resample's mean is one product
-def _weights(rows: Ints, num_periods: int) -> Array:
-    weights = np.zeros((len(rows), num_periods))
-    np.add.at(weights, (np.arange(len(rows))[:, None], rows), 1.0 / num_periods)
-    return weights
+def _weights(rows: Ints, num_periods: int) -> Singles:
+    cells = (np.arange(len(rows))[:, None] * num_periods + rows).reshape(-1)
+    counts = np.bincount(cells, minlength=len(rows) * num_periods).reshape(len(rows), num_periods)
+    return (counts / num_periods).astype(np.float32)
 
 
 # variance of the mean under the stationary bootstrap, as a quadratic form (Politis and Romano 1994, lemma 1)

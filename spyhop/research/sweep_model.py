@@ -122,6 +122,8 @@ class Overfit(msgspec.Struct, frozen=True, kw_only=True):
     """Probability of back-test overfitting with the band that it has where all settings are worth the same."""
 
     pbo: float
+    p: float
+    """How often it is as low as this where all settings are worth the same; small numbers speak for a real order."""
     null_low: float
     null_median: float
     null_high: float

@@ -273,8 +273,10 @@ def _overfit(
     null = overfitting.overfit_null(part, num_blocks, few, params.pbo_null_draws, block, rng)
     low, middle, high = np.quantile(null, [0.05, 0.5, 0.95])
     counts, edges = np.histogram(logits, bins=30)
+    pbo = overfitting.probability_of_overfitting(logits)
     return Overfit(
-        pbo=overfitting.probability_of_overfitting(logits),
+        pbo=pbo,
+        p=(1 + int((null <= pbo).sum())) / (1 + len(null)),
         null_low=float(low),
         null_median=float(middle),
         null_high=float(high),

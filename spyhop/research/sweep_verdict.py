@@ -10,6 +10,7 @@ from spyhop.research.sweep_model import Check, Deflated, Overfit, Score, Superio
 
 LEAST_DSR = 0.95
 MOST_SPA_P = 0.05
+MOST_NULL_SHARE = 0.05
 MIN_ACTIVE = 10
 """Out-of-sample periods with a result; an interval of fewer says nothing."""
 
@@ -82,15 +83,16 @@ def _of_overfit(overfit: Overfit | None) -> Check:
     name = "probability of overfitting"
     if overfit is None:
         return Check(name=name, passed=None, said="Probability of overfitting: too few settings or periods to say.")
-    passed = overfit.pbo < overfit.null_low
+    passed = overfit.p < MOST_NULL_SHARE
     return Check(
         name=name,
         passed=passed,
         said=(
-            f"Probability of overfitting {overfit.pbo:.3f} (needs less than {overfit.null_low:.3f}): the best in one "
-            f"half of the periods is below the median in the other half so often; were all settings worth the same it "
-            f"would lie between {overfit.null_low:.2f} and {overfit.null_high:.2f} nine times in ten. A low value says "
-            "that the order of settings lasts, not that any of them earns."
+            f"Probability of overfitting {overfit.pbo:.3f}: so often the best setting of one half of the periods is at "
+            f"or below the median in the other half. Were all settings worth the same it would lie between "
+            f"{overfit.null_low:.2f} and {overfit.null_high:.2f} nine times in ten, and be as low as here with "
+            f"p = {overfit.p:.3f} (needs less than {MOST_NULL_SHARE}). It says whether the order lasts, not "
+            "whether any of them earns; where all earn alike it sees nothing."
         ),
     )
 
