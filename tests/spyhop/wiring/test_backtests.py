@@ -129,7 +129,7 @@ def test_the_lake_tells_how_much_there_will_be(whole: BacktestResult, plan: Plan
 
 
 @pytest.mark.slow
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(stops=st.lists(st.integers(0, 80), min_size=1, max_size=3))
 def test_stopped_anywhere_and_resumed_it_ends_with_the_same_journal(
     tmp_path_factory: pytest.TempPathFactory, whole: BacktestResult, plan: Planned, stops: list[int]
