@@ -52,6 +52,7 @@ def study(
     said = signals(bars.trading, params)
     rule = Rule(
         label=_label(params),
+        alike="with the same exits",
         num_events=int((said.side != 0).sum()),
         num_legs=1,
         planned=Exits(params.take_profit_frac, params.stop_loss_frac),

@@ -80,6 +80,7 @@ def study(
     spread = bars.spread
     rule = Rule(
         label="both legs",
+        alike="held as long",
         num_events=int((np.abs(spread) >= params.entry_frac).sum()),
         num_legs=2,
         planned=None,

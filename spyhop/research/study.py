@@ -79,9 +79,13 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rule(NamedTuple):
-    """What is tried: `walk` gives its trips at a latency (s), `earned` what its exits bring from other entries."""
+    """What is tried: `walk` gives its trips at a latency (s), `earned` what its exits bring from other entries.
+
+    `alike` says in which way entries at random are like its trades.
+    """
 
     label: str
+    alike: str
     num_events: int
     num_legs: int
     planned: Exits | None
@@ -131,11 +135,11 @@ def outcome(bars: PairedBars, rule: Rule, costs: Costs, seed: int) -> Outcome:
         by_session=by_session,
         by_side=by_side,
         chance=luck,
-        benchmarks=_benchmarks(bars, costs, luck, planned_cost),
+        benchmarks=_benchmarks(bars, rule, costs, luck, planned_cost),
         sensitivities=[*_dearer(earned, rule.num_legs), *(line for _, _, line in later)],
         cost_at_zero_bps=float((earned.gross - earned.funding).mean() * 1e4) if len(rows) else None,
         latency_at_zero_s=None if at_zero is None else rule.latency_s + at_zero,
-        verdict=_judged(bars, told, luck, later[0][1], earned),
+        verdict=_judged(bars, rule, told, luck, later[0][1], earned),
         trades=_trades(rows, earned),
     )
 
@@ -164,13 +168,15 @@ def _dearer(earned: Charged, num_legs: int) -> list[Sensitivity]:
     ]
 
 
-def _benchmarks(bars: PairedBars, costs: Costs, luck: Chance | None, planned_cost: float) -> list[Benchmark]:
+def _benchmarks(
+    bars: PairedBars, rule: Rule, costs: Costs, luck: Chance | None, planned_cost: float
+) -> list[Benchmark]:
     found = [Benchmark(name="no trade", gross_bps=0.0, cost_bps=0.0, net_bps=0.0)]
     if luck is not None:
         cost = planned_cost * 1e4
         found.append(
             Benchmark(
-                name="random entry, same exits (a trade)",
+                name=f"random entry, {rule.alike}",
                 gross_bps=luck.mean_bps,
                 cost_bps=cost,
                 net_bps=luck.mean_bps - cost,
@@ -184,9 +190,11 @@ def _benchmarks(bars: PairedBars, costs: Costs, luck: Chance | None, planned_cos
     return found
 
 
-def _judged(bars: PairedBars, told: Result, luck: Chance | None, next_minute: float | None, earned: Charged) -> Verdict:
+def _judged(
+    bars: PairedBars, rule: Rule, told: Result, luck: Chance | None, next_minute: float | None, earned: Charged
+) -> Verdict:
     judged = judge(_head(bars), told.win_rate, told.expectancy)
-    reasons = [*judged.reasons, *_said_of_gross(told), *_said_of_luck(luck)]
+    reasons = [*judged.reasons, *_said_of_gross(told), *_said_of_luck(luck, rule.alike)]
     against = _against(luck, next_minute, earned) if judged.has_edge else []
     if against:
         return Verdict(has_edge=False, headline=f"{NO_EDGE}: {against[0]}", reasons=[*reasons, *against[1:]])
@@ -212,13 +220,13 @@ def _said_of_gross(told: Result) -> list[str]:
     return [f"Before costs a trade made {mean.gross_bps:+.2f} bp; its costs are {costs:.2f} bp."]
 
 
-def _said_of_luck(luck: Chance | None) -> list[str]:
+def _said_of_luck(luck: Chance | None, alike: str) -> list[str]:
     if luck is None:
         return []
     return [
-        f"Random entries with the same exits make {luck.mean_bps:+.2f} bp before costs; as much as this rule or "
-        f"more in {100 * luck.p_random:.1f} % of {luck.draws:,} draws, the same entries at other times in "
-        f"{100 * luck.p_shifted:.1f} %."
+        f"Random entries {alike} make {luck.mean_bps:+.2f} bp before costs; as much as this rule or "
+        f"more in {100 * luck.p_random:.2f} % of {luck.draws:,} draws, the same entries at other times in "
+        f"{100 * luck.p_shifted:.2f} %."
     ]
 
 
