@@ -286,7 +286,7 @@ def _follow_all(
             if k == _UNFINISHED:
                 break
             if k == _NO_ENTRY:
-                j += 1
+                j = following[min(at[j] + max(1, latency), len(period))]
                 continue
             entered = period[at[j] + latency]
             if entered != within:
@@ -343,8 +343,13 @@ def _revert_all(
         while j < len(wide):
             i = wide[j]
             at = i + latency
-            if not abs(spread[i]) >= entry_frac or at >= n or there[at] != at:
+            if not abs(spread[i]) >= entry_frac:
                 j += 1
+                continue
+            if at >= n:
+                break
+            if there[at] != at:
+                j = candidate_from[at]
                 continue
             decided = narrow[at + 1]
             if horizon >= 0:

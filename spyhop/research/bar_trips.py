@@ -262,7 +262,7 @@ def _follow(rows: Any, bars: Any, said: Any, exits: Any) -> Any:
     count = num_signals = num_missed = num_unfinished = 0
     i = 0
     while i < len(bars.ts):
-        left = -1
+        resume = i + 1
         if said.side[i] != 0:
             num_signals += 1
             left = _trade(rows[count], i, said.side[i], bars, said, exits)
@@ -270,10 +270,13 @@ def _follow(rows: Any, bars: Any, said: Any, exits: Any) -> Any:
                 num_unfinished += 1
                 break
             if left == -1:
+                # until then nobody knew
+                resume = i + max(1, exits.latency)
                 num_missed += 1
             else:
+                resume = left
                 count += 1
-        i = max(left, i + 1)
+        i = resume
     return count, num_signals, num_missed, num_unfinished
 
 
@@ -305,7 +308,7 @@ def _revert(rows: Any, bars: Any, spread: Any, wide: float, narrow: float, horiz
         at = i + latency
         if at >= n or not close[at] / leader[at] > 0.0:
             num_missed += 1
-            i += 1
+            i += max(1, latency)
             continue
         k, reason = way_back(bars, spread, at, narrow, horizon, latency)
         if k < 0:
