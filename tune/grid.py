@@ -131,7 +131,6 @@ class _Returned(NamedTuple):
 _warm: set[str] = set()
 
 
-@ray.remote(num_cpus=1, max_retries=RETRIES, enable_task_events=False)
 def _evaluate(placed: _Placed, settings: npt.NDArray[np.float64]) -> _Returned:
     if placed.objective.name not in _warm:
         # what a process does once (imports, compiled code) is not the rate of a batch
@@ -141,6 +140,10 @@ def _evaluate(placed: _Placed, settings: npt.NDArray[np.float64]) -> _Returned:
     begun = clock.monotonic_ns()
     earned, failures = evaluate_plainly(placed.objective, placed.arrays, placed.names, settings)
     return _Returned(earned, failures, (clock.monotonic_ns() - begun) / NS_PER_S)
+
+
+_remote: Any = ray.remote(_evaluate)
+_TASK = _remote.options(num_cpus=1, max_retries=RETRIES, enable_task_events=False)
 
 
 class _Run:
@@ -190,7 +193,7 @@ class _Run:
                 num_cpus, asked = _num_cpus(), self._clock.monotonic_ns()
             while waiting and len(under_way) < 2 * num_cpus and not should_stop():
                 first, stop = self._next(waiting, num_cpus)
-                under_way[_evaluate.remote(data, self._settings[first:stop])] = first, stop
+                under_way[_TASK.remote(data, self._settings[first:stop])] = first, stop
             ready, _ = ray.wait(list(under_way), num_returns=1, timeout=POLL_S)
             for reference in ready:
                 first, stop = under_way.pop(reference)
@@ -262,8 +265,11 @@ class _Run:
         self._on_progress(Pace(done, total, len(self._failures), rate, (total - done) / rate if rate else 0.0))
 
 
+_resources: Callable[[], dict[str, float]] = ray.cluster_resources
+
+
 def _num_cpus() -> int:
-    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+    return max(1, int(_resources().get("CPU", 1)))
 
 
 def _reason(error: Exception) -> str:

@@ -182,9 +182,10 @@ def _drawn(axis: Axis, count: int, rng: np.random.Generator) -> npt.NDArray[np.f
         return rng.choice(axis.codes(), count)
     if axis.is_whole and not axis.is_log:
         return rng.integers(int(axis.low), int(axis.high), count, endpoint=True).astype(np.float64)
+    drawn: npt.NDArray[np.float64]
     if axis.is_log:
         drawn = np.exp(rng.uniform(math.log(axis.low), math.log(axis.high), count))
     else:
         drawn = rng.uniform(axis.low, axis.high, count)
     drawn = np.clip(drawn, axis.low, axis.high)
-    return np.round(drawn) if axis.is_whole else drawn
+    return drawn.round() if axis.is_whole else drawn
