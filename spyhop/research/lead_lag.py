@@ -88,6 +88,7 @@ class LeadLagStudy(msgspec.Struct, frozen=True, kw_only=True):
     has_lag: bool
     verdict: str
     clock: Clock
+    is_simulated: bool
     span_s: float
     step_s: float
     block_s: float
@@ -146,6 +147,7 @@ def measured(
         has_lag=has_lag,
         verdict=verdict,
         clock=leader.clock,
+        is_simulated=leader.is_simulated or follower.is_simulated,
         span_s=(pair.end - pair.start) / NS_PER_S,
         step_s=float(pair.shifts[1] - pair.shifts[0]) / NS_PER_S,
         block_s=block_ns / NS_PER_S,

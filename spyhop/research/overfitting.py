@@ -214,7 +214,7 @@ def block_length(pnl: Pnl, most: int = 32) -> float:
     """
     from arch.bootstrap import optimal_block_length
 
-    least, greatest = pnl.shape[1] ** (1 / 3), pnl.shape[1] / 4
+    least, greatest = float(pnl.shape[1] ** (1 / 3)), float(pnl.shape[1] / 4)
     moving = np.flatnonzero(np.ptp(pnl, axis=1) > 0)
     if not len(moving) or pnl.shape[1] < 10:
         return max(1.0, min(least, greatest))

@@ -65,22 +65,31 @@ def _nearest(scaled: Array) -> Ints:
 
 def medians(scores: Array, around: Ints) -> Array:
     """Return the lower median of `scores` (n,) over each setting's neighbours, missing ones left out."""
-    worth = np.empty(len(around))
+    return _worth(scores, around)[0]
+
+
+def ranking(scores: Array, around: Ints, settings: Array, eligible: npt.NDArray[np.bool_]) -> Ints:
+    """Return the eligible settings' places, best first.
+
+    By the median of the neighbours, then their mean (a plateau's middle before its rim), then the setting's own score,
+    then its values, smaller first: so the order does not depend on the order in which settings were tried.
+    """
+    places = np.flatnonzero(eligible)
+    middle, mean = _worth(scores, around[places])
+    keys = [settings[places, axis] for axis in range(settings.shape[1] - 1, -1, -1)]
+    return places[np.lexsort([*keys, -scores[places], -mean, -middle])]
+
+
+def _worth(scores: Array, around: Ints) -> tuple[Array, Array]:
+    middles, means = np.empty(len(around)), np.empty(len(around))
     step = max(1, _CELLS // around.shape[1])
     for start in range(0, len(around), step):
         part = around[start : start + step]
+        count = (part >= 0).sum(axis=1)
         values = np.where(part >= 0, scores[part], np.inf)
         values.sort(axis=1)
-        middle = ((part >= 0).sum(axis=1) - 1) // 2
-        worth[start : start + step] = np.take_along_axis(values, middle[:, None], axis=1)[:, 0]
-    return worth
-
-
-def ranking(worth: Array, scores: Array, settings: Array, eligible: npt.NDArray[np.bool_]) -> Ints:
-    """Return the eligible settings' places, best first: by worth, then by score, then by their values, smaller first.
-
-    So the order does not depend on the order in which settings were tried.
-    """
-    places = np.flatnonzero(eligible)
-    keys = [settings[places, axis] for axis in range(settings.shape[1] - 1, -1, -1)]
-    return places[np.lexsort([*keys, -scores[places], -worth[places]])]
+        places = ((count - 1) // 2)[:, None]
+        middles[start : start + step] = np.take_along_axis(values, places, axis=1)[:, 0]
+        # sorted before it is summed: the same bits whatever order the neighbours are listed in
+        means[start : start + step] = np.where(np.isfinite(values), values, 0.0).sum(axis=1) / count
+    return middles, means

@@ -12,7 +12,8 @@ from spyhop.errors import UserError
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-Clock = Literal["exchange", "receive"]
+Clock = Literal["exchange", "receive", "unknown"]
+"""Whose clock wrote the times: the venue's, ours, or that of who knows whom."""
 
 _REGULAR = 0.9
 _MOST_GAPS = 1_000_000
@@ -34,6 +35,7 @@ class Series(NamedTuple):
     resolution_ns: int = 1
     bar_ns: int = 0
     base: str = ""
+    is_simulated: bool = False
     num_unsorted: int = 0
     num_missing: int = 0
     num_repeated: int = 0
@@ -53,6 +55,7 @@ def series(
     *,
     base: str = "",
     rhythm_ns: int = 0,
+    is_simulated: bool = False,
 ) -> Series:
     """Return a Series: sorted by time, without what is no number, of equal times the last; raise UserError if empty.
 
@@ -89,6 +92,7 @@ def series(
         max(rhythm_ns, int(np.gcd.reduce(kept_times[:_MOST_GAPS] - kept_times[0]))),
         bar_ns,
         base,
+        is_simulated,
         num_unsorted,
         int(np.sum(~is_there)),
         int(np.sum(~is_last)),

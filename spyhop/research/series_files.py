@@ -27,7 +27,10 @@ _PRICES = ("mid", "mid_price", "midprice", "price", "close", "last", "px", "p", 
 _QUOTES = (("bid", "ask"), ("bid_price", "ask_price"), ("best_bid", "best_ask"), ("b", "a"))
 _OPENINGS = ("date", "open_time", "ts", "time", "timestamp", "datetime", "t", "unix")
 """What bars call the time at which they begin, unless a column says that it is the close's."""
-_RECEIVED = ("recv", "receive", "local")
+_CLOCKS: dict[Clock, tuple[str, ...]] = {
+    "receive": ("recv", "receive", "local"),
+    "exchange": ("event", "exchange", "transact"),
+}
 
 _NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 _SUFFIX = re.compile(r"_(s|sec|secs|seconds|ms|millis|us|micros|ns|nanos)$")
@@ -52,13 +55,17 @@ def read_series(path: Path, time: str = "", price: str = "", name: str = "") -> 
         column = _chosen(path, names, price, _PRICES, "price")
         values = _numbers(path, table, column)
         what = "mids" if "mid" in column.lower() else column
-    clock: Clock = "receive" if any(word in when.lower() for word in _RECEIVED) else "exchange"
     if _is_bars(names) and _base(when) in _OPENINGS and len(times) > 1:
         # known only when the bar is over
         times = times + int(np.median(np.diff(np.sort(times))))
         what = "bars"
     values = np.where(times == _NO_TIME, np.nan, values)
-    return series(name or _short(path), times, values, clock, what)
+    return series(name or _short(path), times, values, _clock(when), what)
+
+
+def _clock(column: str) -> Clock:
+    said = (clock for clock, words in _CLOCKS.items() if any(word in column.lower() for word in words))
+    return next(said, "unknown")
 
 
 _NO_TIME = np.iinfo(np.int64).min

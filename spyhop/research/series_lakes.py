@@ -27,6 +27,7 @@ class Ticks(NamedTuple):
 
     name: str
     base: str
+    is_simulated: bool
     sources: dict[str, tuple[Ints, Ints, Floats]]
 
 
@@ -41,7 +42,7 @@ def ticks(lake: Lake, instrument: Instrument, start: int = START_OF_TIME, end: i
                 found[source] = event, receipt, price * instrument.tick
     if not found:
         raise MissingInput(f"the lake {lake.root} holds no prices of {instrument.key} at that time")
-    return Ticks(instrument.key, instrument.base, found)
+    return Ticks(instrument.key, instrument.base, instrument.is_simulated, found)
 
 
 def on_one_clock(leader: Ticks, follower: Ticks, clock: Clock, source: str = "") -> tuple[Series, Series] | None:
@@ -69,7 +70,9 @@ def _series(one: Ticks, source: str, clock: Clock) -> Series:
         times, price = times[event != receipt], price[event != receipt]
     rhythm_ns = int(np.median(np.diff(np.unique(times)))) if source == "book" and len(times) > 2 else 0
     what = "mids of quotes" if source == "quotes" else ("mids of the book" if source == "book" else source)
-    return series(one.name, times, price, clock, what, base=one.base, rhythm_ns=rhythm_ns)
+    return series(
+        one.name, times, price, clock, what, base=one.base, rhythm_ns=rhythm_ns, is_simulated=one.is_simulated
+    )
 
 
 def _usable(one: Ticks, clock: Clock) -> list[str]:

@@ -172,9 +172,8 @@ def _spans(periods: Ints, params: AssessParams) -> _Spans:
 
 
 def _ranked(sweep: _Sweep, found: Moments, span: int, often: Mask) -> Ints:
-    scores = found.sharpe[span]
-    worth = plateau.medians(scores, sweep.around)
-    return plateau.ranking(worth, scores, sweep.settings, often & (found.active[span] >= MIN_ACTIVE))
+    eligible = often & (found.active[span] >= MIN_ACTIVE)
+    return plateau.ranking(found.sharpe[span], sweep.around, sweep.settings, eligible)
 
 
 def _walk(
