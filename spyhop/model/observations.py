@@ -28,10 +28,10 @@ class LeadLag(msgspec.Struct, frozen=True, kw_only=True):
 class LeadFeatures(msgspec.Struct, frozen=True, kw_only=True):
     """What a follower's strategy looks at; fractions, by receive time.
 
-    `spread` is (follower mid - leader mid) / leader mid with `basis` taken out, the follower's currency in the
-    leader's less 1, 0.0 where `is_basis_known` is False; `leader_return` is over `window_ns`; `compression` how much of
-    the spread at the newest entry is gone, 0.0 without one; `age_ns` that of the older of all inputs; `side` what the
-    rules would do: 1, 0 or -1.
+    `spread` is (follower mid - leader mid) / leader mid - `basis`, by how much the two stand apart for their currencies
+    alone (the leader's currency in the follower's less 1), 0.0 where `is_basis_known` is False; `leader_return` is over
+    `window_ns`; `compression` how much of the spread at the newest entry is gone, 0.0 without one; `age_ns` that of the
+    older of the two markets; `side` what the rules would do: 1, 0 or -1.
     """
 
     spread: float

@@ -153,7 +153,7 @@ class Observer:
             return None
         leader_return = sight.mid / trail[at][1] - 1.0
         basis = self._basis(number, ts)
-        spread = mid * (1.0 + (basis or 0.0)) / sight.mid - 1.0
+        spread = (mid - sight.mid) / sight.mid - (basis or 0.0)
         return LeadFeatures(
             spread=spread,
             basis=basis or 0.0,
@@ -174,7 +174,8 @@ class Observer:
         sight = self._known.sights.get(exchange.instrument)
         if sight is None or not sight.is_sound or sight.age(ts) > self._params.max_basis_age_s * NS_PER_S:
             return None
-        return 1.0 / sight.mid - 1.0 if exchange.is_inverted else sight.mid - 1.0
+        # a follower priced in USDC stands at leader / (USDC in USDT) when the two agree
+        return sight.mid - 1.0 if exchange.is_inverted else 1.0 / sight.mid - 1.0
 
     def snapshot(self) -> Known:
         """Return all that is remembered."""

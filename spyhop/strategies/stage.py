@@ -60,6 +60,7 @@ class _Standing(msgspec.Struct):
     last_fill: int | None = None
     is_ended: bool = False
     word: int = 0  # the leader's, at the second before
+    asked: int = 0  # when LEAD_FOLLOW wished to enter last
     wished_spread: float = 0.0  # at the newest intent
     entry_spread: float = 0.0  # at the intent that what is held came from
 
@@ -237,10 +238,15 @@ class DecisionStage:
     def _followed(
         self, row: np.void, judgement: Judgement, standing: _Standing, features: LeadFeatures | None
     ) -> Decision | None:
-        """Return what LEAD_FOLLOW decides: None while its rule does not hold, or holds as before and cannot enter."""
+        """Return what LEAD_FOLLOW decides: None while its rule does not hold, or holds as before and cannot enter.
+
+        What it wished and did not get it wishes again after the interval between trades.
+        """
         before, standing.word = standing.word, features.side if features is not None else 0
         if features is None or not features.side:
             return None
+        ts = int(row["ts"])
+        is_new = standing.word != before
         freshness = max(0.0, 1.0 - features.age_ns / (self._lead.max_age_s * NS_PER_S))
         signal = self._signal(row, Side(features.side), LEAD_FOLLOW, standing, 0.0, freshness)
         reasons = (
@@ -249,8 +255,12 @@ class DecisionStage:
             *signal_filter.obstacles(signal, self._params.filter),
             *lead_rules.staleness(features, self._lead),
         )
-        if reasons and standing.word == before:
+        is_answered = standing.last_fill is not None and standing.last_fill >= standing.asked
+        is_early = ts - standing.asked < self._params.filter.min_trade_interval_s * NS_PER_S
+        if not is_new and (reasons or (is_early and not is_answered)):
             return None
+        if not reasons:
+            standing.asked = ts
         evidence = lead_rules.contributions(features, self._lead)
         return self._decision(row, judgement, signal, Trigger.LEAD, evidence, reasons)
 

@@ -8,7 +8,7 @@ import pytest
 
 from spyhop.clock import NS_PER_S
 from spyhop.model.tape import Side
-from spyhop.strategies.filter import Signal, SignalFilterParams, reasons
+from spyhop.strategies.filter import Signal, SignalFilterParams, obstacles, reasons
 
 PARAMS = SignalFilterParams()
 GOOD: dict[str, Any] = {
@@ -41,6 +41,14 @@ def test_a_good_signal_passes() -> None:
 )
 def test_each_want_is_said_in_words(change: dict[str, Any], said: str) -> None:
     assert reasons(Signal(**GOOD | change), PARAMS) == (said,)
+
+
+def test_obstacles_stand_before_every_strategy_whatever_its_probability() -> None:
+    doubtful = GOOD | {"probability": 0.0, "confidence": 0.0}
+    assert obstacles(Signal(**doubtful), PARAMS) == ()
+    blocked = doubtful | {"is_engaged": True, "since_trade_ns": 1 * NS_PER_S, "data_age_ns": 3 * NS_PER_S}
+    assert obstacles(Signal(**blocked), PARAMS) == reasons(Signal(**GOOD | blocked), PARAMS)[2:]
+    assert len(obstacles(Signal(**blocked), PARAMS)) == 3
 
 
 def test_bounds_themselves_pass_where_they_may() -> None:
