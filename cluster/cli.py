@@ -153,20 +153,28 @@ def watch(
 def report(
     session: SessionName = "latest",
     *,
+    hours: Annotated[
+        float | None, typer.Option(metavar="H", help="Of all sessions the last hours, modes apart.", min=0.01)
+    ] = None,
     paper: Paper = False,
     live: Live = False,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where report.html and report.json go.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the HTML and the JSON go.")] = None,
     runs: Runs = None,
     profile: Profile = "default",
     config: File = None,
     set_: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Say what a session earned after fees, slippage and funding, and whether that shows an edge."""
+    """Say what a session, or the last hours, earned after all costs, and whether that shows an edge."""
     _refuse_both(live, paper)
     from cluster import commands, sessions
 
     loaded = commands.settings(profile, config, set_ or [], overrides(runs=runs))
+    if hours is not None:
+        if session != "latest":
+            raise UserError(f"--hours is about all sessions, so {session} cannot be asked for besides")
+        sessions.report_hours(loaded, hours, out, mode="live" if live else "paper" if paper else "", as_json=as_json)
+        return
     sessions.report(loaded, session, out, mode="live" if live else "", as_json=as_json)
 
 

@@ -28,9 +28,11 @@ from spyhop.errors import MissingInput, ReplayDiverged, UserError
 from spyhop.model.decisions import Decision
 from spyhop.model.entries import Entry
 from spyhop.model.rows import Rows
+from spyhop.reports import day, day_page, day_text
 from spyhop.reports import sessions as reports
 from spyhop.reports.text import summary
 from spyhop.storage import journal
+from spyhop.storage.files import replace_durably
 from spyhop.wiring import kernels, nodes, sessions
 from spyhop.wiring.plan import SessionPlan, plan_session
 
@@ -208,6 +210,21 @@ def report(loaded: Loaded, session: str, out: Path | None, *, mode: str = "", as
         print_json(made)
         return
     sys.stdout.write(f"{summary(made)}\nreport: {html} and {data.name} beside it\n")
+
+
+def report_hours(loaded: Loaded, hours: float, out: Path | None, *, mode: str, as_json: bool) -> None:
+    """Write the report of the last hours of all sessions, of one mode if given, to `out` or `runs`, and print it."""
+    runs = Path(loaded.settings.session.runs)
+    made = day.read_day(runs, hours, WallClock().now_ns(), mode)
+    target = out or runs
+    target.mkdir(parents=True, exist_ok=True)
+    html, data = target / "hours.html", target / "hours.json"
+    replace_durably(html, day_page.page(made).encode())
+    replace_durably(data, msgspec.json.format(msgspec.json.encode(made)) + b"\n")
+    if as_json:
+        print_json(made)
+        return
+    sys.stdout.write(f"{day_text.summary(made)}\nreport: {html} and {data.name} beside it\n")
 
 
 def _newest(runs: Path, mode: str) -> Path:

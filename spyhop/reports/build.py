@@ -34,10 +34,10 @@ def build(session: Session, entries: Sequence[Entry], qualities: Sequence[Qualit
     approved = _of(entries, Approved)
     instruments = {instrument.id: instrument for instrument in session.instruments}
     first, last = _span(entries, qualities)
-    head = _head(session, first, last)
-    taker_fee = _setting(session.settings, "venue.taker_fee_frac")
+    head = head_of(session, first, last)
+    taker_fee = setting(session.settings, "venue.taker_fee_frac")
     total = trades.money(closed)
-    rate = trades.win_rate(closed, _planned_exits(session), taker_fee)
+    rate = trades.win_rate(closed, planned_exits(session), taker_fee)
     expected = trades.expectancy(closed, {verdict.intent.seq: verdict.risk for verdict in approved})
     leverages = [verdict.leverage for verdict in approved]
     return Report(
@@ -48,7 +48,7 @@ def build(session: Session, entries: Sequence[Entry], qualities: Sequence[Qualit
         expectancy=expected,
         risk=trades.risk(
             closed,
-            _setting(session.settings, "session.equity_usdt"),
+            setting(session.settings, "session.equity_usdt"),
             instruments,
             max(leverages, default=None),
             first,
@@ -77,7 +77,8 @@ def _span(entries: Sequence[Entry], qualities: Sequence[Quality]) -> tuple[int, 
     return min(starts or times, default=0), max([*ends, *times], default=0)
 
 
-def _head(session: Session, first: int, last: int) -> Head:
+def head_of(session: Session, first: int, last: int) -> Head:
+    """Return which session a report is about, and of when; `first` and `last` are 0 when nothing happened."""
     quotes = sorted({instrument.quote for instrument in session.instruments})
     return Head(
         session=session.id,
@@ -95,7 +96,8 @@ def _head(session: Session, first: int, last: int) -> Head:
     )
 
 
-def _setting(settings: Mapping[str, Any], path: str) -> float | None:
+def setting(settings: Mapping[str, Any], path: str) -> float | None:
+    """Return a number of a session's settings by path, None where the session's head does not tell it."""
     value: Any = settings
     for name in path.split("."):
         if not isinstance(value, Mapping) or name not in value:
@@ -104,9 +106,10 @@ def _setting(settings: Mapping[str, Any], path: str) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _planned_exits(session: Session) -> tuple[float, float] | None:
-    take_profit = _setting(session.settings, "decision.exits.take_profit_frac")
-    stop = _setting(session.settings, "decision.exits.stop_loss_frac")
+def planned_exits(session: Session) -> tuple[float, float] | None:
+    """Return take profit and stop of the ensemble's entries as fractions, None where they are not told."""
+    take_profit = setting(session.settings, "decision.exits.take_profit_frac")
+    stop = setting(session.settings, "decision.exits.stop_loss_frac")
     return (take_profit, stop) if take_profit is not None and stop is not None else None
 
 

@@ -4,37 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 
 from spyhop.model.decisions import CLASSES, STRATEGIES
 from spyhop.reports import charts
+from spyhop.reports.html import cards, document, figure, notes, table
 from spyhop.reports.model import Count, Quality, Report
-from spyhop.reports.text import SIMULATED, amount, bounds, counts, duration, percent, signed
+from spyhop.reports.text import amount, bounds, counts, duration, percent, signed
 
 _MOST_REASONS = 12
 
 _CLASS_OF = {strategy: name for name, strategies in CLASSES.items() for strategy in strategies}
-
-_STYLE = Path(__file__).with_name("page.css").read_text()
 
 
 def page(report: Report) -> str:
     """Return the whole page."""
     title = f"Spyhop report {report.head.session}"
     sections = [_head(report), _verdict(report), _money(report), _certainty(report), _risk(report), _conduct(report)]
-    sections += [_symbols(report), _quality(report), _comparison(report), _notes(report)]
-    banner = ""
-    if report.head.is_simulated:
-        banner = (
-            f'<div class="simulated" role="alert">SIMULATED DATA<small>{escape(SIMULATED.split(": ")[1])}; '
-            "nothing here says anything about a real market</small></div>"
-        )
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n"
-        f"<body>{banner}<main>{''.join(sections)}</main></body></html>\n"
-    )
+    sections += [_symbols(report), _quality(report), _comparison(report), notes(report.notes)]
+    return document(title, "".join(sections), is_simulated=report.head.is_simulated)
 
 
 def _head(report: Report) -> str:
@@ -68,7 +55,7 @@ def _money(report: Report) -> str:
         ("NET", money.net),
     ]
     colours = ["line", "cost", "line", "cost", "cost", "gain" if money.net >= 0 else "loss"]
-    cards = [
+    told = [
         (signed(money.net, unit), f"net of {report.win_rate.trades} trades"),
         (signed(money.gross, unit), "gross"),
         (amount(money.fees, unit), "fees"),
@@ -77,7 +64,7 @@ def _money(report: Report) -> str:
         (percent(money.cost_share), "of the result before costs went to costs"),
     ]
     picture = charts.bars([(name, value, signed(value)) for name, value in rows], f"Money in {unit}", colours)
-    return f"<h2>Money</h2>{_cards(cards)}{_figure(picture, f'{unit}; closed trades only')}"
+    return f"<h2>Money</h2>{cards(told)}{figure(picture, f'{unit}; closed trades only')}"
 
 
 def _certainty(report: Report) -> str:
@@ -106,9 +93,9 @@ def _certainty(report: Report) -> str:
     ]
     histogram = charts.histogram(report.net_bps, "Net result of trades", "bp")
     return (
-        f"<h2>How sure can one be?</h2>{_figure(band, caption)}"
-        f"{_table(['', 'value', '95 % interval'], rows)}"
-        f"{_figure(histogram, 'net result of each trade, bp of its notional')}"
+        f"<h2>How sure can one be?</h2>{figure(band, caption)}"
+        f"{table(['', 'value', '95 % interval'], rows)}"
+        f"{figure(histogram, 'net result of each trade, bp of its notional')}"
     )
 
 
@@ -135,8 +122,8 @@ def _risk(report: Report) -> str:
     ]
     return (
         "<h2>Risk</h2>"
-        f"{_figure(picture, f'equity in {unit} at each closing; shaded: below the peak so far')}"
-        f"{_table(['', ''], rows)}"
+        f"{figure(picture, f'equity in {unit} at each closing; shaded: below the peak so far')}"
+        f"{table(['', ''], rows)}"
     )
 
 
@@ -147,7 +134,7 @@ def _held(report: Report) -> str:
 
 def _conduct(report: Report) -> str:
     decisions, orders = report.decisions, report.orders
-    cards = [
+    told = [
         (f"{decisions.num_decisions:,}", "decisions"),
         (f"{decisions.num_intents:,}", "intents"),
         (f"{decisions.num_approved:,}", "approved"),
@@ -163,12 +150,12 @@ def _conduct(report: Report) -> str:
     )
     legend = "".join(f'<span><i style="background: var(--{name})"></i>{name}</span>' for name in CLASSES)
     return (
-        f"<h2>Decisions, refusals and orders</h2>{_cards(cards)}"
+        f"<h2>Decisions, refusals and orders</h2>{cards(told)}"
         f"<h3>Refused by risk, by code</h3>{_counts(decisions.refusals, 'Refusals by code')}"
         f"<h3>Decisions that wanted no entry, by reason</h3>{_counts(decisions.non_entries, 'Reasons for no entry')}"
         f"<h3>Rejected by the venue</h3>{_counts(orders.rejections, 'Rejections')}"
         f'<h3>Mean probability of the 23 strategies</h3><p class="legend soft">{legend}</p>'
-        f"{_figure(probabilities, 'over all decisions; a ranking by prior weights, not the chance of a win')}"
+        f"{figure(probabilities, 'over all decisions; a ranking by prior weights, not the chance of a win')}"
     )
 
 
@@ -180,7 +167,7 @@ def _counts(found: Sequence[Count], label: str) -> str:
         [(each.what, float(each.count), f"{each.count:,}") for each in shown], label, ["cost"] * len(shown)
     )
     rows = [[each.what, f"{each.count:,}", each.example] for each in found]
-    return f"{_figure(picture, '')}{_table(['', 'times', 'for example'], rows)}"
+    return f"{figure(picture, '')}{table(['', 'times', 'for example'], rows)}"
 
 
 def _symbols(report: Report) -> str:
@@ -198,7 +185,7 @@ def _symbols(report: Report) -> str:
         for each in report.by_symbol
     ]
     names = ["symbol", "trades", "won", "before slippage", "slippage", "fees", "funding", "net"]
-    return f"<h2>By symbol</h2>{_table(names, rows)}"
+    return f"<h2>By symbol</h2>{table(names, rows)}"
 
 
 def _quality(report: Report) -> str:
@@ -229,7 +216,7 @@ def _quality(report: Report) -> str:
         for quality in report.quality
     )
     counters = f"<details><summary>All counters</summary><table>{details}</table></details>" if details else ""
-    return f'<h2>Data quality</h2><p class="soft">{text}</p>{_table(names, rows)}{counters}'
+    return f'<h2>Data quality</h2><p class="soft">{text}</p>{table(names, rows)}{counters}'
 
 
 def _comparison(report: Report) -> str:
@@ -240,30 +227,7 @@ def _comparison(report: Report) -> str:
     under = [[each.name, signed(each.net, report.head.currency)] for each in report.sensitivities]
     return (
         "<h2>Against something simpler</h2>"
-        f"{_table(['benchmark, same span', 'gross', 'costs', 'net'], benchmarks)}"
+        f"{table(['benchmark, same span', 'gross', 'costs', 'net'], benchmarks)}"
         '<p class="soft">In bp of the money put in once; a trade above is in bp of its own notional.</p>'
-        f"<h3>The same trades under other costs</h3>{_table(['', 'net'], under)}"
+        f"<h3>The same trades under other costs</h3>{table(['', 'net'], under)}"
     )
-
-
-def _notes(report: Report) -> str:
-    notes = "".join(f"<li>{escape(note)}</li>" for note in report.notes)
-    return f"<h2>Notes</h2><ul>{notes}</ul>" if notes else ""
-
-
-def _cards(cards: Sequence[tuple[str, str]]) -> str:
-    inner = "".join(f"<div><b>{escape(value)}</b><span>{escape(name)}</span></div>" for value, name in cards)
-    return f'<div class="cards">{inner}</div>'
-
-
-def _figure(picture: str, caption: str) -> str:
-    under = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    return f"<figure>{picture}{under}</figure>"
-
-
-def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    if not rows:
-        return '<p class="nothing">Nothing to list.</p>'
-    head = "".join(f"<th scope='col'>{escape(name)}</th>" for name in names)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'

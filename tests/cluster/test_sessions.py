@@ -60,6 +60,27 @@ def test_the_report_of_the_newest_session_is_printed_and_written(
 
 
 @pytest.mark.slow
+def test_the_last_hours_of_all_sessions_are_one_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(capsys, "report", "--hours", "24")[0] == 2
+    ran = json.loads(said(capsys, "run", "--local", "--json", "--profile", "eager", *SHORT)[1])
+    code, out, err = said(capsys, "report", "--hours", "24", "--json")
+    assert (code, err) == (0, "")
+    day = json.loads(out)
+    (group,) = day["groups"]
+    assert (group["mode"], group["is_simulated"], group["sessions"]) == ("paper", True, [ran["session"]])
+    assert group["total"]["decisions"]["num_decisions"] == ran["num_decisions"]
+    assert group["total"]["money"]["net"] == pytest.approx(ran["net"])
+    assert json.loads((tmp_path / "runs" / "hours.json").read_text()) == day
+    code, out, _ = said(capsys, "report", "--hours", "24", "--paper", "--out", "there")
+    assert code == 0
+    assert "PAPER, the last 24 hours: 1 session" in out
+    assert "SIMULATED DATA" in (tmp_path / "there" / "hours.html").read_text()
+    code, _, err = said(capsys, "report", "--hours", "24", "--live")
+    assert (code, err) == (2, "spyhop: there is no live session in runs\n")
+    assert said(capsys, "report", ran["session"], "--hours", "24")[0] == 2
+
+
+@pytest.mark.slow
 def test_a_session_can_be_watched_while_it_trades(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = said(capsys, "run", "--local", "--watch", "--lang", "zh-TW", *SHORT)
     assert code == 0
