@@ -11,8 +11,10 @@ import pytest
 
 from spyhop.clock import NS_PER_S
 from spyhop.model.instruments import Instrument
+from spyhop.model.rows import Health
 from spyhop.model.tape import Side, Venue
-from spyhop.strategies.observing import Known, Observer, data_age, leaders
+from spyhop.strategies.lead import LeadParams
+from spyhop.strategies.observing import Exchange, Known, Observer, data_age, exchanges, leaders
 
 MakeRow = Callable[..., np.void]
 
@@ -121,3 +123,171 @@ def test_data_is_as_old_as_the_worse_of_silence_and_delay(make_row: MakeRow) -> 
     assert data_age(row) == 5
     row["venue_lag"] = 8
     assert data_age(row) == 8
+
+
+# ---- features of what is led
+
+LEAD = LeadParams(window_s=3.0, fall_frac=1e-3, rise_frac=1e-3, premium_frac=5e-4, discount_frac=5e-4, max_age_s=2.0)
+
+
+def walked(observer: Observer, make_row: MakeRow, mids: list[float], number: int = 1) -> None:
+    for second, mid in enumerate(mids):
+        observer.note(row_of(make_row, number, second, mid=mid))
+
+
+def test_features_by_hand(pair: list[Instrument], make_row: MakeRow) -> None:
+    observer = Observer(pair, LEAD)
+    walked(observer, make_row, [90_000.0, 100_000.0, 100_100.0, 99_900.0, 99_800.0])
+    found = observer.features(row_of(make_row, 0, 4.0, mid=99_900.0))
+    assert found is not None
+    # three seconds before the fourth: the first
+    assert found.leader_return == pytest.approx(99_800.0 / 100_000.0 - 1.0)
+    assert found.spread == pytest.approx(100.0 / 99_800.0)
+    assert (found.window_ns, found.age_ns, found.side) == (3 * NS_PER_S, 0, -1)
+    assert (found.compression, found.lag) == (0.0, None)
+    assert observer.features(row_of(make_row, 0, 4.0, mid=99_840.0)).side == 0  # type: ignore[union-attr]
+
+
+def test_the_window_is_remembered_and_no_more(pair: list[Instrument], make_row: MakeRow) -> None:
+    observer = Observer(pair, LEAD)
+    walked(observer, make_row, [100_000.0 + n for n in range(50)])
+    trail = observer.snapshot().trails[1]
+    assert [mid for _, mid in trail] == [100_046.0, 100_047.0, 100_048.0, 100_049.0]
+
+
+@pytest.mark.parametrize(
+    ("mids", "after_s"),
+    [
+        ([], 4.0),  # no leader yet
+        ([100_000.0, 100_100.0, 99_900.0], 2.0),  # not for as long as the window
+        ([100_000.0, 100_100.0, 0.0, 0.0, 0.0, 0.0, 99_900.0], 7.5),  # a hole where the window begins
+    ],
+)
+def test_too_little_history_has_no_features(
+    pair: list[Instrument], make_row: MakeRow, mids: list[float], after_s: float
+) -> None:
+    observer = Observer(pair, LEAD)
+    walked(observer, make_row, mids)
+    assert observer.features(row_of(make_row, 0, after_s)) is None
+
+
+def test_a_leader_s_crossed_book_says_nothing(pair: list[Instrument], make_row: MakeRow) -> None:
+    observer = Observer(pair, LEAD)
+    walked(observer, make_row, [100_000.0] * 5)
+    observer.note(row_of(make_row, 1, 5.0, health=Health.CROSSED))
+    assert observer.features(row_of(make_row, 0, 5.0)) is None
+    observer.note(row_of(make_row, 1, 6.0, mid=100_000.0))
+    assert observer.features(row_of(make_row, 0, 6.0)) is not None
+
+
+def test_a_market_that_nobody_leads_has_no_features(pair: list[Instrument], make_row: MakeRow) -> None:
+    observer = Observer(pair, LEAD)
+    walked(observer, make_row, [100_000.0] * 5)
+    assert observer.features(row_of(make_row, 1, 5.0)) is None
+
+
+def test_the_age_is_that_of_the_older_market(pair: list[Instrument], make_row: MakeRow) -> None:
+    observer = Observer(pair, LEAD)
+    walked(observer, make_row, [100_000.0] * 5)
+    late = observer.features(row_of(make_row, 0, 5.5))
+    assert late is not None
+    assert late.age_ns == 1.5 * NS_PER_S
+    old = row_of(make_row, 0, 5.5)
+    old["ts_book"] -= 3 * NS_PER_S
+    older = observer.features(old)
+    assert older is not None
+    assert older.age_ns == 3 * NS_PER_S
+
+
+def test_compression_is_how_much_of_the_entry_s_spread_is_gone(pair: list[Instrument], make_row: MakeRow) -> None:
+    observer = Observer(pair, LEAD)
+    walked(observer, make_row, [100_000.0] * 5)
+    for mid, gone in ((100_200.0, 0.0), (100_050.0, 0.75), (99_900.0, 1.5), (100_300.0, -0.5)):
+        found = observer.features(row_of(make_row, 0, 4.0, mid=mid), entry_spread=0.002)
+        assert found is not None
+        assert found.compression == pytest.approx(gone)
+
+
+def quoted(instrument: Instrument, number: int, venue: Venue, base: str, quote: str) -> Instrument:
+    return msgspec.structs.replace(at(instrument, number, venue, base), quote=quote)
+
+
+@pytest.mark.parametrize(
+    ("base", "quote", "rate"), [("USDC", "USDT", 1.001), ("USDT", "USDC", 1.0 / 1.001)], ids=["told", "inverted"]
+)
+def test_the_currencies_basis_is_taken_out(
+    instrument: Instrument, make_row: MakeRow, base: str, quote: str, rate: float
+) -> None:
+    listed = [
+        quoted(instrument, 0, Venue.DYDX, "BTC", "USD"),
+        quoted(instrument, 1, Venue.BINANCE_USDM, "BTC", "USDT"),
+        quoted(instrument, 2, Venue.BINANCE_SPOT, base, quote),
+    ]
+    assert exchanges(listed) == {0: Exchange(2, is_inverted=base == "USDT")}
+    observer = Observer(listed, LEAD)
+    walked(observer, make_row, [100_000.0] * 5)
+    fair = row_of(make_row, 0, 4.0, mid=100_000.0 / 1.001)  # the same worth, told in a currency that is worth more
+    blind = observer.features(fair)
+    assert blind is not None
+    assert (blind.is_basis_known, blind.basis) == (False, 0.0)
+    assert blind.spread == pytest.approx(1 / 1.001 - 1.0)
+    observer.note(row_of(make_row, 2, 4.0, mid=rate))
+    seen = observer.features(fair)
+    assert seen is not None
+    assert (seen.is_basis_known, seen.basis) == (True, pytest.approx(1 / 1.001 - 1.0))
+    assert seen.spread == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_basis_may_be_old_but_not_for_ever(instrument: Instrument, make_row: MakeRow) -> None:
+    listed = [
+        quoted(instrument, 0, Venue.DYDX, "BTC", "USD"),
+        quoted(instrument, 1, Venue.BINANCE_USDM, "BTC", "USDT"),
+        quoted(instrument, 2, Venue.BINANCE_SPOT, "USDC", "USDT"),
+    ]
+    observer = Observer(listed, LEAD)
+    observer.note(row_of(make_row, 2, 0.0, mid=1.001))
+    for after, is_known in ((60.0, True), (61.0, False)):
+        for second in range(4):
+            observer.note(row_of(make_row, 1, after - 3 + second, mid=100_000.0))
+        found = observer.features(row_of(make_row, 0, after))
+        assert found is not None
+        assert found.is_basis_known is is_known
+
+
+def test_one_currency_has_no_basis_and_an_unknown_one_an_unknown(instrument: Instrument, make_row: MakeRow) -> None:
+    leader = quoted(instrument, 1, Venue.BINANCE_USDM, "BTC", "USDT")
+    assert exchanges([quoted(instrument, 0, Venue.CCXT, "BTC", "USDT"), leader]) == {0: Exchange(-1)}
+    assert exchanges([quoted(instrument, 0, Venue.CCXT, "BTC", ""), leader]) == {}
+    observer = Observer([quoted(instrument, 0, Venue.CCXT, "BTC", "USDT"), leader], LEAD)
+    walked(observer, make_row, [100_000.0] * 5)
+    found = observer.features(row_of(make_row, 0, 4.0))
+    assert found is not None
+    assert (found.is_basis_known, found.basis) == (True, 0.0)
+
+
+def test_an_observation_holds_the_features_and_the_lag_that_was_measured(
+    pair: list[Instrument], make_row: MakeRow
+) -> None:
+    observer = Observer(pair, LEAD)
+    mid = 1e5 * np.exp(np.cumsum(np.random.default_rng(2).normal(0, 1e-5, 20 * 200)))
+    for second in range(2, 200):
+        for number, behind in ((1, 0), (0, 8)):  # 400 ms in steps of 50
+            row = row_of(make_row, number, second, mid=mid[20 * second - behind])
+            row["path"] = mid[20 * (second - 1) + 1 - behind : 20 * second + 1 - behind]
+            observer.note(row)
+    row = row_of(make_row, 0, 199.0, mid=mid[0])
+    leader = observer.observed(row, Side.BUY, 0.5, observer.features(row)).leader
+    assert leader is not None
+    assert leader.features is not None
+    assert leader.features.lag is not None
+    assert leader.features.lag.lag_ns == 400_000_000
+    assert leader.features.lag.is_measured
+
+
+def test_what_is_remembered_goes_on_elsewhere(pair: list[Instrument], make_row: MakeRow) -> None:
+    observer, other = Observer(pair, LEAD), Observer(pair, LEAD)
+    walked(observer, make_row, [100_000.0, 100_200.0, 100_100.0, 99_900.0, 99_800.0])
+    other.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(observer.snapshot()), type=Known))
+    row = row_of(make_row, 0, 4.0, mid=99_900.0)
+    assert other.features(row) == observer.features(row) is not None
+    assert other.snapshot() == observer.snapshot()
