@@ -132,6 +132,8 @@ def test_blocks_fall_out_of_the_window() -> None:
         for market in (LEADER, FOLLOWER):
             tell(sums, market, FIRST + k, np.full(STEPS, 100.0), 10)
     assert read(sums) is None  # nothing moved within the window
+    assert not sums.covariance.any()
+    assert not sums.variance.any()
 
 
 @pytest.mark.parametrize("shift", [-40, -3, 0, 3, 40])
