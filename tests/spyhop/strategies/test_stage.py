@@ -12,7 +12,7 @@ import pytest
 from spyhop.clock import NS_PER_S
 from spyhop.errors import SnapshotMismatch, StateError
 from spyhop.model.control import Control
-from spyhop.model.decisions import Trigger
+from spyhop.model.decisions import LEAD_FOLLOW, Trigger
 from spyhop.model.instruments import Instrument
 from spyhop.model.orders import (
     Fact,
@@ -26,9 +26,10 @@ from spyhop.model.orders import (
     SubmitOrder,
     TradeClosed,
 )
-from spyhop.model.rows import RowFlag
+from spyhop.model.rows import Health, RowFlag
 from spyhop.model.tape import Side, Venue
 from spyhop.strategies.filter import SignalFilterParams
+from spyhop.strategies.lead import LeadParams
 from spyhop.strategies.stage import DecisionParams, DecisionStage
 
 MakeRow = Callable[..., np.void]
@@ -328,3 +329,287 @@ def test_lowered_thresholds_let_more_through(instrument: Instrument, random_row:
         strict.on_row(random_row(seed))
         loose.on_row(random_row(seed))
     assert loose.statistics()["intents"] > strict.statistics()["intents"]
+
+
+# ---- what is led
+
+RULES: dict[str, Any] = {
+    "window_s": 2.0,
+    "fall_frac": 1e-3,
+    "rise_frac": 1e-3,
+    "premium_frac": -0.5,
+    "discount_frac": -0.5,
+}
+
+
+@pytest.fixture
+def pair(instrument: Instrument) -> list[Instrument]:
+    leader = msgspec.structs.replace(instrument, base="BTC", quote="USDT")
+    return [leader, msgspec.structs.replace(leader, id=1, venue=Venue.DYDX, quote="USD")]
+
+
+def follow(stage: DecisionStage, make_row: MakeRow, moves: list[float], start_s: float = 0.0) -> float:
+    """Let the leader's seconds stand `moves` (fractions) off 91,500; return the last second."""
+    for n, move in enumerate(moves):
+        row = pump(make_row, start_s + n, flags=RowFlag.SECOND, mid=91_500.0 * (1.0 + move))
+        assert stage.on_row(row).decision is None
+    return start_s + len(moves) - 1
+
+
+UP, DOWN, FLAT = [0.0, 0.0, 0.002], [0.0, 0.0, -0.002], [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("moves", "said"),
+    [(UP, ()), (DOWN, ("the leader speaks against it",)), (FLAT, ("the leader says nothing",))],
+)
+def test_a_gate_lets_an_entry_through_with_the_leader_alone(
+    pair: list[Instrument], make_row: MakeRow, moves: list[float], said: tuple[str, ...]
+) -> None:
+    stage = DecisionStage(DecisionParams(), pair, lead=LeadParams(mode="gate", **RULES))
+    output = stage.on_row(pump(make_row, follow(stage, make_row, moves), instrument=1))
+    assert output.decision is not None
+    assert (output.decision.strategy, output.decision.reasons) == ("WHALE_PUMP", said)
+    assert (output.intent is None) == bool(said)
+
+
+def test_a_leader_itself_needs_nobody_s_word(pair: list[Instrument], make_row: MakeRow) -> None:
+    stage = DecisionStage(DecisionParams(), pair, lead=LeadParams(mode="gate", **RULES))
+    assert stage.on_row(pump(make_row)).intent is not None
+
+
+@pytest.mark.parametrize(("moves", "vote"), [(UP, 0.1), (DOWN, -0.1), (FLAT, 0.0)])
+def test_a_weight_moves_the_probability_and_is_among_the_evidence(
+    pair: list[Instrument], make_row: MakeRow, moves: list[float], vote: float
+) -> None:
+    plain = DecisionStage(DecisionParams(), pair)
+    before = plain.on_row(pump(make_row, follow(plain, make_row, moves), instrument=1)).decision
+    assert before is not None
+    threshold = SignalFilterParams(min_probability=min(1.0, before.probability))
+    stage = DecisionStage(DecisionParams(filter=threshold), pair, lead=LeadParams(mode="weight", **RULES))
+    output = stage.on_row(pump(make_row, follow(stage, make_row, moves), instrument=1))
+    assert output.decision is not None
+    assert output.decision.probability == min(1.0, before.probability + vote)
+    assert output.decision.probabilities == before.probabilities
+    told = [one for one in output.decision.evidence if one.name == "leader"]
+    assert [(one.evidence, one.weight, one.score) for one in told] == ([(vote / 0.1, 0.1, vote)] if vote else [])
+    assert (output.intent is not None) == (vote > 0)
+
+
+@pytest.mark.parametrize("mode", ["gate", "weight"])
+def test_a_leader_that_fell_silent_closes_its_follower(pair: list[Instrument], make_row: MakeRow, mode: Any) -> None:
+    stage = DecisionStage(DecisionParams(), pair, lead=LeadParams(mode=mode, **RULES))
+    last = follow(stage, make_row, UP)
+    late = stage.on_row(pump(make_row, last + 2.5, instrument=1))
+    assert late.decision is not None
+    assert late.decision.reasons == ("prices of leader and follower are 2.5 s old, above 2.0 s",)
+    unknown = DecisionStage(DecisionParams(), pair, lead=LeadParams(mode=mode, **RULES))
+    early = unknown.on_row(pump(make_row, instrument=1))
+    assert early.decision is not None
+    assert early.decision.reasons == ("too little is known of the leader",)
+
+
+def test_an_intent_that_depends_on_a_leader_is_as_old_as_the_leader(pair: list[Instrument], make_row: MakeRow) -> None:
+    for lead, age in ((LeadParams(mode="gate", **RULES), 1.5), (LeadParams(**RULES), 0.0)):
+        stage = DecisionStage(DecisionParams(), pair, lead=lead)
+        intent = stage.on_row(pump(make_row, follow(stage, make_row, UP) + 1.5, instrument=1)).intent
+        assert intent is not None
+        assert intent.data_age_ns == age * NS_PER_S
+
+
+def test_off_is_what_a_stage_without_a_leader_s_settings_does(
+    pair: list[Instrument], random_row: Callable[[int], np.void], make_row: MakeRow
+) -> None:
+    stages = [DecisionStage(DecisionParams(), pair), DecisionStage(DecisionParams(), pair, lead=LeadParams(**RULES))]
+    for seed in range(40):
+        row = pump(make_row, seed, instrument=seed % 2) if seed % 3 else random_row(seed)
+        one, other = (stage.on_row(row) for stage in stages)
+        assert one.probabilities.tobytes() == other.probabilities.tobytes()
+        assert (one.decision, one.intent) == (other.decision, other.intent)
+    assert stages[0].statistics()["intents"] > 5
+
+
+ENTERING = LeadParams(enters=True, take_profit_frac=0.003, stop_loss_frac=0.002, horizon_s=7.0, **RULES)
+
+
+def second(make_row: MakeRow, after_s: float, **columns: Any) -> np.void:
+    """A second of the follower at which nothing but LEAD_FOLLOW could decide."""
+    row = make_row(instrument=1, flags=RowFlag.SECOND)
+    row["ts"] += round(after_s * NS_PER_S)
+    row["ts_book"] = row["ts"]
+    for name, value in columns.items():
+        row[name] = value
+    return row
+
+
+def test_lead_follow_enters_at_a_plain_second_with_its_own_exits(pair: list[Instrument], make_row: MakeRow) -> None:
+    stage = DecisionStage(DecisionParams(), pair, lead=ENTERING)
+    row = second(make_row, follow(stage, make_row, DOWN))
+    assert stage.decides(row)
+    output = stage.on_row(row)
+    decision, intent, observation = output.decision, output.intent, output.observation
+    assert decision is not None
+    assert intent is not None
+    assert observation is not None
+    assert (decision.strategy, decision.trigger, decision.side) == (LEAD_FOLLOW, Trigger.LEAD, Side.SELL)
+    assert (decision.probability, decision.confidence, decision.reasons) == (0.0, 1.0, ())
+    assert [one.name for one in decision.evidence] == ["leader_return", "leader_spread"]
+    assert decision.evidence[0].score == pytest.approx(2.0)
+    assert decision.probabilities == tuple(output.probabilities.tolist())
+    # the mid is 915,000.5 ticks: a seller counts from the tick above
+    assert (intent.reference, intent.take_profit, intent.stop) == (915_001, 912_255, 916_832)
+    assert (intent.strategy, intent.max_hold_ns) == (LEAD_FOLLOW, 7 * NS_PER_S)
+    assert observation.leader is not None
+    assert observation.leader.features is not None
+    assert observation.leader.features.side == -1
+
+
+def test_without_leave_to_enter_no_plain_second_decides(pair: list[Instrument], make_row: MakeRow) -> None:
+    stage = DecisionStage(DecisionParams(), pair, lead=LeadParams(**RULES))
+    row = second(make_row, follow(stage, make_row, DOWN))
+    assert not stage.decides(row)
+    assert stage.on_row(row).decision is None
+
+
+def test_only_the_seconds_with_a_word_decide(pair: list[Instrument], make_row: MakeRow) -> None:
+    stage = DecisionStage(DecisionParams(), pair, lead=ENTERING)
+    assert not stage.decides(second(make_row, follow(stage, make_row, FLAT)))
+    assert not stage.decides(pump(make_row, 2.0, flags=RowFlag.SECOND))
+    for flag in (RowFlag.ANALYSIS, RowFlag.SHARP, RowFlag.END):
+        assert stage.decides(pump(make_row, 3.0, flags=flag))
+
+
+def strategies(stage: DecisionStage, rows: list[np.void]) -> list[tuple[str, bool] | None]:
+    outputs = [stage.on_row(row) for row in rows]
+    return [(one.decision.strategy, one.intent is not None) if one.decision else None for one in outputs]
+
+
+def test_a_word_is_said_once_until_it_can_be_acted_on(pair: list[Instrument], make_row: MakeRow) -> None:
+    stage = DecisionStage(DecisionParams(), pair, lead=ENTERING)
+    start, told = int(make_row()["ts"]), []
+    for n in range(80):
+        move = -0.002 * n
+        stage.on_row(pump(make_row, n, flags=RowFlag.SECOND, mid=91_500.0 * (1.0 + move)))
+        told += strategies(stage, [second(make_row, n)])
+        if n == 2:
+            # entered at once, and out after ten seconds
+            stage.on_fact(fill_of(1, start + 2 * NS_PER_S, Side.SELL))
+        if n == 12:
+            stage.on_fact(fill_of(1, start + 12 * NS_PER_S, Side.BUY))
+    said = {n: what for n, what in enumerate(told) if what}
+    # a minute must pass between trades
+    assert said == {2: (LEAD_FOLLOW, True), 72: (LEAD_FOLLOW, True)}
+
+
+def test_a_wish_that_came_to_nothing_is_repeated_after_the_interval(pair: list[Instrument], make_row: MakeRow) -> None:
+    params = DecisionParams(filter=SignalFilterParams(min_trade_interval_s=10.0))
+    stage = DecisionStage(params, pair, lead=ENTERING)
+    said = []
+    for n in range(30):
+        stage.on_row(pump(make_row, n, flags=RowFlag.SECOND, mid=91_500.0 * (1.0 - 0.002 * n)))
+        if strategies(stage, [second(make_row, n)])[0]:
+            said.append(n)
+    assert said == [2, 12, 22]
+
+
+def fill_of(instrument: int, ts: int, side: Side) -> Fill:
+    return msgspec.structs.replace(fill(ts, side, 2), instrument=instrument)
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"health": Health.GAP}, "events are missing since the last row"),
+        ({"ask": 916_000}, "spread 10.92 bp is above 5.00 bp"),
+    ],
+)
+def test_what_closes_every_strategy_closes_lead_follow(
+    pair: list[Instrument], make_row: MakeRow, columns: dict[str, Any], said: str
+) -> None:
+    stage = DecisionStage(DecisionParams(), pair, lead=ENTERING)
+    output = stage.on_row(second(make_row, follow(stage, make_row, DOWN), **columns))
+    assert output.intent is None
+    assert output.decision is not None
+    assert output.decision.reasons == (said,)
+
+
+def test_lead_follow_obeys_commands_positions_and_age(pair: list[Instrument], make_row: MakeRow) -> None:
+    def reasons(prepare: Callable[[DecisionStage], None], late_s: float = 0.0) -> tuple[str, ...]:
+        stage = DecisionStage(DecisionParams(), pair, lead=msgspec.structs.replace(ENTERING, max_age_s=1.0))
+        prepare(stage)
+        decision = stage.on_row(second(make_row, follow(stage, make_row, DOWN) + late_s)).decision
+        assert decision is not None
+        assert decision.strategy == LEAD_FOLLOW
+        return decision.reasons
+
+    assert reasons(lambda stage: stage.on_control(Control.PAUSE)) == ("entries are paused by command",)
+    old = "a position is open or being entered"
+    assert reasons(lambda stage: stage.on_fact(fill_of(1, 1, Side.SELL))) == (old,)
+    assert reasons(lambda stage: None, 0.9) == ()
+    assert reasons(lambda stage: None, 1.5) == ("prices of leader and follower are 1.5 s old, above 1.0 s",)
+
+
+def test_where_both_decide_the_one_that_wishes_to_enter_speaks(pair: list[Instrument], make_row: MakeRow) -> None:
+    quiet = make_row(instrument=1, confidence=0.0)
+    quiet["ts"] += 2 * NS_PER_S
+    quiet["ts_book"] = quiet["ts"]
+    stage = DecisionStage(DecisionParams(), pair, lead=ENTERING)
+    follow(stage, make_row, UP)
+    assert strategies(stage, [quiet]) == [(LEAD_FOLLOW, True)]
+    stage = DecisionStage(DecisionParams(), pair, lead=ENTERING)
+    follow(stage, make_row, UP)
+    assert strategies(stage, [pump(make_row, 2.0, instrument=1)]) == [("WHALE_PUMP", True)]
+    stage = DecisionStage(DecisionParams(), pair, lead=ENTERING)
+    stage.on_control(Control.PAUSE)
+    follow(stage, make_row, UP)
+    assert strategies(stage, [quiet]) == [("WAIT_AND_SEE", False)]
+    assert stage.statistics()["decisions"] == 1.0
+
+
+def test_what_a_position_was_entered_at_shows_how_far_the_spread_came_back(
+    pair: list[Instrument], make_row: MakeRow
+) -> None:
+    stage = DecisionStage(DecisionParams(), pair, lead=ENTERING)
+    follow(stage, make_row, DOWN)
+    assert stage.on_row(second(make_row, 2.0)).intent is not None
+
+    def compression(after_s: float, mid: float) -> float:
+        stage.on_row(pump(make_row, after_s, flags=RowFlag.SECOND, mid=91_500.0 * 0.998))
+        output = stage.on_row(second(make_row, after_s, flags=RowFlag.SECOND | RowFlag.ANALYSIS, mid=mid))
+        assert output.intent is None
+        observation = output.observation
+        assert observation is not None
+        assert observation.leader is not None
+        assert observation.leader.features is not None
+        return observation.leader.features.compression
+
+    entered = 91_500.05 / (91_500.0 * 0.998) - 1.0
+    assert compression(3.0, 91_400.0) == 0.0  # nothing is held yet
+    start = int(make_row()["ts"])
+    stage.on_fact(fill_of(1, start + 3 * NS_PER_S, Side.SELL))
+    now = 91_400.0 / (91_500.0 * 0.998) - 1.0
+    assert compression(4.0, 91_400.0) == pytest.approx(1.0 - now / entered)
+    stage.on_fact(fill_of(1, start + 5 * NS_PER_S, Side.BUY))
+    assert compression(6.0, 91_400.0) == 0.0
+
+
+def test_a_restore_at_any_cut_equals_no_interruption_where_one_leads(
+    pair: list[Instrument], random_row: Callable[[int], np.void], make_row: MakeRow
+) -> None:
+    lead = msgspec.structs.replace(ENTERING, mode="weight")
+    params = DecisionParams(filter=SignalFilterParams(min_trade_interval_s=2.0))
+    whole, cut = (DecisionStage(params, pair, lead=lead) for _ in range(2))
+    rng, num_followed = np.random.default_rng(3), 0
+    for n in range(60):
+        move = float(rng.normal(0.0, 1e-3))
+        rows = [pump(make_row, n, flags=RowFlag.SECOND, mid=91_500.0 * (1.0 + move)), second(make_row, n)]
+        rows += [pump(make_row, n + 0.5, instrument=1)] if n % 7 == 0 else []
+        for row in rows:
+            assert cut.decides(row) == whole.decides(row)
+            assert fed(cut, row) == fed(whole, row)
+            snapshot = cut.snapshot()
+            cut = DecisionStage(params, pair, lead=lead)
+            cut.restore(snapshot)
+            assert cut.snapshot() == snapshot == whole.snapshot()
+        num_followed = int(whole.statistics()["intents"])
+    assert num_followed > 5
