@@ -42,7 +42,13 @@ Funding = Annotated[
     ),
 ]
 Latency = Annotated[
-    float, typer.Option("--latency-s", metavar="S", help="From signal to entry; in whole bars.", rich_help_panel=COSTS)
+    float,
+    typer.Option(
+        "--latency-s",
+        metavar="S",
+        help="0 enters at the close, up to 60 at the next open, and so on.",
+        rich_help_panel=COSTS,
+    ),
 ]
 Entry = Annotated[float, typer.Option(metavar="PCT", help="Enter at this |spread|, percent.", rich_help_panel=RULE)]
 Exit = Annotated[

@@ -42,22 +42,31 @@ class Chance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def chance(
-    observed: float, signals: Places, num_bars: int, earned: Earned, *, seed: int = SEED, num_draws: int = NUM_DRAWS
+    observed: float,
+    signals: Places,
+    num_bars: int,
+    earned: Earned,
+    *,
+    apart: int = 1,
+    seed: int = SEED,
+    num_draws: int = NUM_DRAWS,
 ) -> Chance | None:
     """Return how the mean gross `observed` (a fraction) compares; None when no other entry can be made.
 
-    `signals` are the bars of the trades' signals (k,).
+    `signals` are the bars of the trades' signals (k,); a pattern is moved by `apart` bars or more either way (a quarter
+    of the span at the most), so that no moved trade shares the move of the one that it stands for.
     """
     rng = np.random.default_rng(seed)
     num = len(signals)
     if num == 0 or num_bars < 2:
         return None
     step = max(1, _CELLS // num)
+    least = max(1, min(apart, num_bars // 4))
     at_random, moved = np.full(num_draws, np.nan), np.full(num_draws, np.nan)
     for start in range(0, num_draws, step):
         stop = min(num_draws, start + step)
         at_random[start:stop] = _means(earned(rng.integers(0, num_bars, (stop - start, num))))
-        by = rng.integers(1, num_bars, (stop - start, 1))
+        by = rng.integers(least, num_bars - least + 1, (stop - start, 1))
         moved[start:stop] = _means(earned((signals[None, :] + by) % num_bars))
     at_random, moved = at_random[np.isfinite(at_random)], moved[np.isfinite(moved)]
     if not len(at_random) or not len(moved):

@@ -12,7 +12,7 @@ from spyhop.research.bar_trips import Signals, Trips, bars_within, follow_trips,
 from spyhop.research.chance import SEED, Earned, Floats, Places
 from spyhop.research.costs import Costs
 from spyhop.research.outcomes import Exits
-from spyhop.research.paired import PairedBars
+from spyhop.research.paired import MINUTE_S, PairedBars
 from spyhop.research.study import About, Outcome, Rule, about, outcome
 from spyhop.strategies.lead import LeadParams
 
@@ -56,8 +56,7 @@ def study(
         num_events=int((said.side != 0).sum()),
         num_legs=1,
         planned=Exits(params.take_profit_frac, params.stop_loss_frac),
-        latency_s=latency_s,
-        walk=lambda latency: follow_trips(bars.trading, params, latency),
+        walk=lambda later: follow_trips(bars.trading, params, delayed(latency_s, later)),
         earned=lambda trips: everywhere(bars, params, latency_s, trips),
     )
     return FollowingStudy(
@@ -69,6 +68,16 @@ def study(
         path=path(bars, said, min(_MAX_PATH, bars_within(params.horizon_s))),
         outcome=outcome(bars, rule, costs, seed),
     )
+
+
+def delayed(latency_s: float, minutes: int) -> float:
+    """Return the latency that enters `minutes` later than `latency_s` does.
+
+    Without a latency the entry is at the close that gave the signal; the least latency enters at the open after it,
+    which is the same instant, so that one more minute is asked for.
+    """
+    extra = MINUTE_S if minutes and latency_s == 0.0 else 0
+    return latency_s + minutes * MINUTE_S + extra
 
 
 def everywhere(bars: PairedBars, params: LeadParams, latency_s: float, trips: Trips) -> Earned:

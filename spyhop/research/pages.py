@@ -221,8 +221,8 @@ def _sensitivity(outcome: Outcome) -> str:
     zero = []
     if outcome.cost_at_zero_bps is not None:
         zero.append(f"Net is zero where a trip costs {outcome.cost_at_zero_bps:.2f} bp in all.")
-    if outcome.latency_at_zero_s is not None:
-        zero.append(f"Of the delays tried, {outcome.latency_at_zero_s:.0f} s is the first that leaves nothing.")
+    if outcome.later_at_zero_min is not None:
+        zero.append(f"Of the delays tried, {outcome.later_at_zero_min} min is the first that leaves nothing.")
     return (
         f"<h2>The same under other costs</h2>{_table(['', 'net of all trades, one notional'], rows)}"
         f"<p>{escape(' '.join(zero))}</p>"

@@ -14,7 +14,7 @@ from spyhop.research.bar_trips import ReversionParams, Trips, reversion_trips
 from spyhop.research.chance import SEED, Earned, Floats, Places
 from spyhop.research.costs import Costs
 from spyhop.research.outcomes import quantiles
-from spyhop.research.paired import PairedBars
+from spyhop.research.paired import MINUTE_S, PairedBars
 from spyhop.research.study import About, Outcome, Rule, about, outcome
 
 Spread: TypeAlias = npt.NDArray[np.float64]
@@ -84,8 +84,7 @@ def study(
         num_events=int((np.abs(spread) >= params.entry_frac).sum()),
         num_legs=2,
         planned=None,
-        latency_s=latency_s,
-        walk=lambda latency: reversion_trips(bars.trading, params, latency),
+        walk=lambda later: reversion_trips(bars.trading, params, latency_s + later * MINUTE_S),
         earned=lambda trips: held_as_long(bars, trips),
     )
     return SpreadStudy(

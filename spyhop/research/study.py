@@ -21,8 +21,8 @@ from spyhop.research.outcomes import REASONS, Exits, Result, result
 from spyhop.research.paired import PairedBars, PairQuality, Span, quality, span
 from spyhop.research.regimes import Bucket
 
-LATER_S = (60.0, 120.0, 300.0)
-"""How much later than asked the same entries are tried again."""
+LATER_MIN = (1, 2, 5)
+"""How many minutes later than asked the same entries are tried again."""
 _DEAREST = 1.5
 _ALPHA = 0.05
 
@@ -57,8 +57,8 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What a rule brought. `num_events` counts the minutes that asked for an entry, also while one was held.
 
-    `cost_at_zero_bps` is the cost of a trip at which its net result is zero; `latency_at_zero_s` the least of the
-    latencies tried at which it is not positive. `net_bps` of the benchmarks is of the money put in once.
+    `cost_at_zero_bps` is the cost of a trip at which its net result is zero; `later_at_zero_min` the least of the
+    delays tried at which it is not positive. `net_bps` of the benchmarks is of the money put in once.
     """
 
     label: str
@@ -73,13 +73,14 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     benchmarks: list[Benchmark]
     sensitivities: list[Sensitivity]
     cost_at_zero_bps: float | None
-    latency_at_zero_s: float | None
+    later_at_zero_min: int | None
     verdict: Verdict
     trades: list[Trade]
 
 
 class Rule(NamedTuple):
-    """What is tried: `walk` gives its trips at a latency (s), `earned` what its exits bring from other entries.
+    """What is tried: `walk` gives its trips, entered so many minutes later than asked; `earned` what its exits bring
+    from other entries.
 
     `alike` says in which way entries at random are like its trades.
     """
@@ -89,8 +90,7 @@ class Rule(NamedTuple):
     num_events: int
     num_legs: int
     planned: Exits | None
-    latency_s: float
-    walk: Callable[[float], Trips]
+    walk: Callable[[int], Trips]
     earned: Callable[[Trips], Earned]
 
 
@@ -108,7 +108,7 @@ def about(bars: PairedBars) -> About:
 
 def outcome(bars: PairedBars, rule: Rule, costs: Costs, seed: int) -> Outcome:
     """Return what `rule` brings on `bars`; `seed` is that of the entries at random."""
-    trips = rule.walk(rule.latency_s)
+    trips = rule.walk(0)
     rows = trips.rows
     earned = _charged(bars, trips, rule, costs)
     marks = regimes.ranges(bars)[rows["i_signal"]], regimes.sessions(rows["entered_at"]), (rows["side"] + 1) // 2
@@ -118,12 +118,8 @@ def outcome(bars: PairedBars, rule: Rule, costs: Costs, seed: int) -> Outcome:
     )
     planned_cost = cost_of_trip(costs.fees_bps, costs.slippage_bps, rule.num_legs)
     told = result(rows, earned, rule.planned, planned_cost)
-    luck = (
-        chance(float(earned.gross.mean()), rows["i_signal"], len(bars.ts), rule.earned(trips), seed=seed)
-        if len(rows)
-        else None
-    )
-    later = [_later(bars, rule, costs, by) for by in LATER_S]
+    luck = _luck(bars, rule, trips, earned, seed)
+    later = [_later(bars, rule, costs, by) for by in LATER_MIN]
     at_zero = next((by for by, mean, _ in later if mean is not None and mean <= 0.0), None)
     return Outcome(
         label=rule.label,
@@ -138,7 +134,7 @@ def outcome(bars: PairedBars, rule: Rule, costs: Costs, seed: int) -> Outcome:
         benchmarks=_benchmarks(bars, rule, costs, luck, planned_cost),
         sensitivities=[*_dearer(earned, rule.num_legs), *(line for _, _, line in later)],
         cost_at_zero_bps=float((earned.gross - earned.funding).mean() * 1e4) if len(rows) else None,
-        latency_at_zero_s=None if at_zero is None else rule.latency_s + at_zero,
+        later_at_zero_min=at_zero,
         verdict=_judged(bars, rule, told, luck, later[0][1], earned),
         trades=_trades(rows, earned),
     )
@@ -148,10 +144,19 @@ def _charged(bars: PairedBars, trips: Trips, rule: Rule, costs: Costs) -> Charge
     return charged(trips.rows, costs, rule.num_legs, bars.funding_ts, bars.funding_rates)
 
 
-def _later(bars: PairedBars, rule: Rule, costs: Costs, by: float) -> tuple[float, float | None, Sensitivity]:
-    earned = _charged(bars, rule.walk(rule.latency_s + by), rule, costs)
+def _luck(bars: PairedBars, rule: Rule, trips: Trips, earned: Charged, seed: int) -> Chance | None:
+    rows = trips.rows
+    if not len(rows):
+        return None
+    longest = int((rows["i_exit"] - rows["i_signal"]).max())
+    mean = float(earned.gross.mean())
+    return chance(mean, rows["i_signal"], len(bars.ts), rule.earned(trips), apart=longest, seed=seed)
+
+
+def _later(bars: PairedBars, rule: Rule, costs: Costs, by: int) -> tuple[int, float | None, Sensitivity]:
+    earned = _charged(bars, rule.walk(by), rule, costs)
     mean = float(earned.net.mean() * 1e4) if len(earned.net) else None
-    name = f"entered {by / 60:.0f} min later ({len(earned.net)} trades)"
+    name = f"entered {by} min later ({len(earned.net)} trades)"
     return by, mean, Sensitivity(name, float(earned.net.sum() * 1e4))
 
 

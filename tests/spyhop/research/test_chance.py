@@ -81,3 +81,21 @@ def test_what_cannot_be_entered_is_not_drawn() -> None:
     assert told is not None
     assert told.mean_bps == pytest.approx(10.0)
     assert chance(0.0, np.zeros(0, np.int64), NUM, of(gross)) is None
+
+
+def test_a_moved_pattern_does_not_keep_what_it_knew() -> None:
+    """Neighbours of a trade share its move; moved by less than it lasts, the pattern would still know something."""
+    gross = np.zeros(NUM)
+    signals = np.arange(50, NUM - 50, 400)
+    for near in range(-10, 11):
+        gross[signals + near] = 0.0010
+    far, near_by = (chance(0.0010, signals, NUM, of(gross), apart=apart, num_draws=4_000) for apart in (11, 1))
+    assert far is not None
+    assert near_by is not None
+    # the pattern repeats every 400 bars, so that what it knows comes back, but for the nearest bars
+    assert near_by.p_shifted > far.p_shifted
+
+
+def test_a_span_shorter_than_its_trades_is_still_moved() -> None:
+    gross = np.linspace(-1e-3, 1e-3, 40)
+    assert chance(0.0, np.array([3]), 40, of(gross), apart=10_000, num_draws=50) is not None
