@@ -106,7 +106,10 @@ class Deflated(msgspec.Struct, frozen=True, kw_only=True):
 
     sharpe: float
     expected_best: float
-    """Sharpe ratio that the best of all trials has by luck alone."""
+    """Sharpe ratio that the best of all trials has by luck alone.
+
+    From the variance of the trials' ratios, at most that of one worthless trial's estimate, 1 / (periods - 1).
+    """
     num_trials: int
     num_measured: int
     """Trials of this sweep whose spread it was taken from."""

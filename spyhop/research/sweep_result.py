@@ -222,7 +222,10 @@ def _deflated(before: Numbers, sharpes: Array, eligible: Mask, chosen: int | Non
     x = before[chosen].astype(np.float64)
     z = (x - x.mean()) / x.std()
     skewness, kurtosis = float(np.mean(z**3)), float(np.mean(z**4))
-    variance = float(np.var(sharpes[eligible], ddof=1)) if int(eligible.sum()) > 1 else 0.0
+    spread = float(np.var(sharpes[eligible], ddof=1)) if int(eligible.sum()) > 1 else 0.0
+    # ratios that lie further apart than chance puts those of worthless trials do so because some trials are worse in
+    # truth (costs); that makes none of the others luckier
+    variance = min(spread, 1.0 / (len(x) - 1))
     sharpe, best = float(sharpes[chosen]), overfitting.expected_best_sharpe(num_trials, variance)
     return Deflated(
         sharpe=sharpe,
