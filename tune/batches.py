@@ -81,7 +81,7 @@ class Batches:
 def _read(path: Path) -> Batch | None:
     first, _, stop = path.stem.partition("-")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             pnl: Any = file["pnl"]
             num_trades: Any = file["num_trades"]
             failures = msgspec.json.decode(file["failures"].tobytes(), type=dict[int, str])

@@ -31,8 +31,8 @@ class Axis(msgspec.Struct, frozen=True, kw_only=True):
 
     path: str
     values: tuple[Value, ...] = ()
-    low: float = math.nan
-    high: float = math.nan
+    low: float = 0.0
+    high: float = 0.0
     is_log: bool = False
     is_whole: bool = False
     """Whether the setting takes whole numbers only."""
@@ -47,7 +47,8 @@ class Axis(msgspec.Struct, frozen=True, kw_only=True):
         """Return the value that `code` stands for."""
         if not self.values:
             return round(code) if self.is_whole else float(code)
-        return self.values[int(np.argmin(np.abs(self.codes() - code)))]
+        value = self.values[int(np.argmin(np.abs(self.codes() - code)))]
+        return round(value) if self.is_whole and isinstance(value, float | int) else value
 
 
 class Space(msgspec.Struct, frozen=True):
@@ -129,7 +130,7 @@ def _axis(text: str, own: Sequence[str], base: Settings, *, is_cheap: bool) -> A
         values = tuple(_value(path, kind, part, base) for part in parts)
         if len(set(values)) < len(values):
             raise UserError(f"--param {path} has the same value twice")
-        return Axis(path=path, values=values)
+        return Axis(path=path, values=values, is_whole=_plain(kind) is int)
     return _range(path, kind, range_.split(":"), base)
 
 
@@ -157,7 +158,7 @@ def _range(path: str, kind: Any, parts: Sequence[str], base: Settings) -> Axis:
         raise UserError(f"--param {path} has {count:,} steps, more than {MOST_SETTINGS:,}")
     # 0.1 + 2 * 0.1 is not 0.3; a person meant 0.3
     values = tuple(float(f"{low + number * step:.12g}") for number in range(count))
-    return Axis(path=path, values=tuple(round(value) for value in values) if is_whole else values)
+    return Axis(path=path, values=values, is_whole=is_whole)
 
 
 def _value(path: str, kind: Any, text: str, base: Settings) -> Value:

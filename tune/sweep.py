@@ -24,6 +24,7 @@ from spyhop.clock import Clock, WallClock
 from spyhop.config.settings import Settings, decoded, encoded
 from spyhop.errors import JournalDamaged, MissingInput, UserError
 from spyhop.research.sweep_model import AssessParams, SweepResult
+from spyhop.research.sweep_page import page
 from spyhop.research.sweep_result import assess
 from spyhop.storage.files import replace_durably
 from tune.batches import Batch, Batches
@@ -72,7 +73,7 @@ def sweep_id(plan: Plan, data: tuple[str, ...]) -> str:
 def write_plan(folder: Path, plan: Plan) -> None:
     """Put the plan into the sweep's folder; raise UserError when the folder holds another sweep."""
     path = folder / PLAN_FILE
-    if path.exists() and read_plan(folder) != plan:
+    if path.exists() and msgspec.json.encode(read_plan(folder)) != msgspec.json.encode(plan):
         raise UserError(f"{folder} holds another sweep; say another --out, or --resume {folder} to go on with it")
     replace_durably(path, msgspec.json.format(msgspec.json.encode(plan)) + b"\n")
 
@@ -223,8 +224,6 @@ def _judged(
 def _write(
     folder: Path, plan: Plan, ground: Ground, points: npt.NDArray[np.float64], swept: Swept, result: SweepResult
 ) -> None:
-    from spyhop.research.sweep_page import page
-
     periods = ground.objective.periods(ground.arrays)
     is_shown = periods < result.final.first if not result.final_opened else np.ones(len(periods), np.bool_)
     columns: dict[str, Any] = {path: points[:, place] for place, path in enumerate(plan.space.names)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -80,7 +81,7 @@ def test_what_cannot_be_swept_is_said_in_one_sentence(texts: tuple[str, ...], sa
 
 
 def test_a_grid_needs_steps() -> None:
-    with pytest.raises(UserError, match="needs the step of lead.fall_frac"):
+    with pytest.raises(UserError, match=r"needs the step of lead\.fall_frac"):
         space("lead.fall_frac=0.1:0.2").grid()
     with pytest.raises(UserError, match="more than 10,000,000"):
         space("lead.fall_frac=0.1:0.9:0.0001", "lead.rise_frac=0.1:0.9:0.0001").grid()
@@ -89,3 +90,13 @@ def test_a_grid_needs_steps() -> None:
 def test_a_setting_the_tree_refuses_is_refused() -> None:
     with pytest.raises(UserError, match=r"venue\.taker_fee_frac|fee_frac"):
         space("venue.taker_fee_frac=0.0001,0.9", is_cheap=False)
+
+
+def test_a_space_that_was_written_down_is_the_same() -> None:
+    texts = ("lead.enters=true,false", "lead.mode=off,gate", "risk.limits.max_open_positions=2:6:2", "lead.weight=0:1")
+    before = space(*texts, is_cheap=False)
+    after = msgspec.json.decode(msgspec.json.encode(before), type=Space)
+    point = np.array([1.0, 1.0, 4.0, 0.5])
+    assert after == before
+    assert applied(Settings(), after.spelled(point)) == applied(Settings(), before.spelled(point))
+    assert after.spelled(point)["risk.limits.max_open_positions"] == 4
