@@ -189,7 +189,7 @@ def study_week(
 
     rise = binance_drop_pct if binance_rise_pct is None else binance_rise_pct
     studies.week(
-        studies.Source(symbol, leader, follower, lake, files or [], hours, 7.0 if hours is None else days),
+        studies.Source(symbol, leader, follower, lake, files or [], hours, 7.0 if hours is days is None else days),
         studies.reversion(entry, exit_, None),
         studies.following_by(mode, spread_entry, binance_drop_window, binance_drop_pct, rise, horizon_min, tp, sl),
         studies.costs(fees_bps, slippage_bps, funding_bps_8h),

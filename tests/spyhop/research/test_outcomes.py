@@ -35,7 +35,7 @@ def test_four_trades_by_hand() -> None:
     # +32, -68, +2, 0: what comes out even has not been won
     assert (told.win_rate.wins, told.win_rate.trades) == (2, 4)
     assert told.expectancy.median_bps == pytest.approx(1.0)
-    assert (told.worst_bps, told.best_bps) == (pytest.approx(-68), pytest.approx(32))
+    assert [told.worst_bps, told.best_bps] == pytest.approx([-68, 32])
     assert told.max_drawdown_bps == pytest.approx(68)
     assert told.holding is not None
     assert told.holding.exits == {"stop": 1, "take profit": 1, "timeout": 2}
@@ -119,4 +119,4 @@ def test_a_streak_beside_its_expectation() -> None:
     assert told.probability == pytest.approx(run_chances(10, 0.6)[2])
     assert streak(np.array([False, False])).longest == 0
     always = streak(np.ones(5, bool))
-    assert (always.longest, always.expected, always.probability) == (5, pytest.approx(5.0), pytest.approx(1.0))
+    assert [always.longest, always.expected, always.probability] == pytest.approx([5, 5.0, 1.0])

@@ -32,9 +32,9 @@ def bars(closes: Sequence[float], volume: float = 1.0) -> dict[str, Sequence[flo
 def side_by_side(
     path: Path, leader: dict[str, Sequence[float]], follower: dict[str, Sequence[float]], ms: Sequence[int]
 ) -> Path:
-    columns = {"ts_ms": ms}
-    columns |= {f"{name}_binance": leader[name] for name in COLUMNS}  # type: ignore[dict-item]
-    columns |= {f"{name}_dydx": follower[name] for name in COLUMNS}  # type: ignore[dict-item]
+    columns: dict[str, Sequence[float]] = {"ts_ms": ms}
+    columns |= {f"{name}_binance": leader[name] for name in COLUMNS}
+    columns |= {f"{name}_dydx": follower[name] for name in COLUMNS}
     parquet.write_table(pa.table(columns), path)
     return path
 
@@ -115,7 +115,7 @@ def test_what_usdc_is_worth_leaves_the_spread(tmp_path: Path) -> None:
     ms = every_minute(4)
     leader, usdc = np.array([90_000.0, 90_100.0, 90_200.0, 90_300.0]), np.array([1.0010, 0.9990, 1.0002, np.nan])
     follower = np.rint(np.where(np.isfinite(usdc), leader / usdc, 90_000.0))
-    stable = {name: list(usdc) for name in COLUMNS[:4]} | {"volume": [1.0, 1.0, 1.0, np.nan]}
+    stable: dict[str, Sequence[float]] = {name: list(usdc) for name in COLUMNS}
     lake = lake_of(
         tmp_path,
         side_by_side(tmp_path / "BTC_1m.parquet", bars(list(leader)), bars(list(follower)), ms),
