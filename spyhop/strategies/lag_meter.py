@@ -52,7 +52,8 @@ class LagMeter:
         concerned = self._told.get(int(row["instrument"]))
         if concerned is None or int(row["flags"]) & RowFlag.END:
             return
-        second, path = int(row["ts"]) // NS_PER_S, row["path"]
+        # a copy: what lies in a packed row is aligned or not by chance, and each kind would be compiled apart
+        second, path = int(row["ts"]) // NS_PER_S, np.array(row["path"])
         for sums, market in concerned:
             tell(sums, market, second, path, self._params.block_s)
 

@@ -10,11 +10,13 @@ import msgspec
 import spyhop
 from spyhop.clock import NS_PER_S
 from spyhop.config.settings import SessionConfig, Settings, encoded
+from spyhop.model import rows
 from spyhop.model.control import Session
 from spyhop.model.tape import Venue
 from spyhop.numerics._jit import cache_root, digest_of
 from spyhop.simulation.feed import usual_instrument
 from spyhop.strategies.filter import SignalFilterParams
+from spyhop.strategies.lag_meter import LagMeter
 from spyhop.strategies.stage import DecisionParams
 from spyhop.venues.binance.live import FrameDecoder
 from spyhop.venues.live.dedup import Dedup
@@ -44,6 +46,7 @@ def prepare() -> None:
         return
     nodes.pipeline(_rehearsal(), NoTapes(), MemoryRecords()).run()
     _rehearse_wire()
+    _rehearse_pair()
     mark = _mark()
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.touch()
@@ -67,6 +70,11 @@ def _rehearse_wire() -> None:
     queue.put(Dedup().admit(read.events))
     exchange = generated(("BTCUSDT",), 1, _START_NS, 60.0)
     exchange.advance(_START_NS + NS_PER_S)
+
+
+def _rehearse_pair() -> None:
+    """Meet the kernel that holds a follower against its leader: the market of the rehearsal has none."""
+    LagMeter({1: 0}).note(rows.empty(1)[0])
 
 
 def _rehearsal() -> SessionPlan:

@@ -6,6 +6,7 @@ import pytest
 from spyhop.errors import SnapshotMismatch
 from spyhop.model.observations import LeadLag
 from spyhop.model.rows import ROW, RowFlag, Rows
+from spyhop.numerics.lead_lag_stream import tell
 from spyhop.strategies.lag_meter import LagMeter, LagMeterParams
 
 NS = 1_000_000_000
@@ -126,3 +127,13 @@ def test_a_snapshot_of_something_else_is_refused() -> None:
             other.restore(data)
     with pytest.raises(SnapshotMismatch):
         meter.restore(b"no snapshot")
+
+
+def test_rows_that_lie_anywhere_in_memory_need_one_compilation() -> None:
+    meter = LagMeter({FOLLOWER: LEADER})
+    received = np.frombuffer(b"." + LEADING[:9].tobytes(), np.uint8)[1:].view(ROW)  # neither aligned nor writable
+    meter.note(LEADING[0])
+    before = list(tell.signatures)  # type: ignore[attr-defined]
+    for row in (*LEADING[:9], *received, *received.copy()):
+        meter.note(row)
+    assert tell.signatures == before  # type: ignore[attr-defined]
