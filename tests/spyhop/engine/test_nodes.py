@@ -43,6 +43,27 @@ def test_other_rows_wait_for_nobody(make: Any, flag: RowFlag) -> None:
     assert stage.told == [("row", 10)]
 
 
+def test_what_may_be_decided_on_is_the_stage_s_word(make: Any) -> None:
+    stage = make.Deciding()
+    stage.decides = lambda row: row["ts"] == 20
+    node = DecisionNode(stage, ["a"])
+    rows = [make.row(10, flags=RowFlag.ANALYSIS), make.row(20, flags=RowFlag.SECOND), make.row(30)]
+    node.rows.put("a", np.concatenate(rows), 31)
+    node.facts.put([make.fact(5)], 6)
+    assert node.step().rows["ts"].tolist() == [10]
+    node.facts.put([], 20)
+    assert node.step().rows["ts"].tolist() == [20, 30]
+    assert stage.told == [("row", 10), ("fact", 5), ("row", 20), ("row", 30)]
+
+
+def test_of_one_instant_what_leads_is_judged_first(make: Any) -> None:
+    node = DecisionNode(make.Deciding(), ["a", "b", "c"], first=[2])
+    node.facts.put([], 100)
+    for feed, number in (("a", 0), ("b", 1), ("c", 2)):
+        node.rows.put(feed, np.concatenate([make.row(10, number), make.row(20, number)]), 21)
+    assert node.step().rows["instrument"].tolist() == [2, 0, 1, 2, 0, 1]
+
+
 def test_rows_behind_one_that_waits_wait_too(make: Any) -> None:
     node = make.decision_node()
     plain = RowFlag.SECOND

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from spyhop.engine.streams import ArrayStreams, MessageStream
 from spyhop.errors import OutOfOrder
 from spyhop.model import tape
-from spyhop.model.tape import Kind
+from spyhop.model.tape import EVENT, Kind
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -51,6 +51,14 @@ def test_equal_times_are_ordered_by_instrument_then_position() -> None:
     streams.put("a", events(1, instrument=0), 2)
     merged = streams.take_before(2)
     assert [(row["instrument"], row["id"]) for row in merged] == [(0, 0), (1, 1), (1, 2)]
+
+
+def test_some_instruments_may_come_first_at_equal_times_only() -> None:
+    streams = ArrayStreams(["a", "b"], EVENT, "ts_recv", first=[1])
+    streams.put("a", events(1, 2, instrument=0), 3)
+    streams.put("b", events(2, 2, instrument=1), 3)
+    merged = streams.take_before(3)
+    assert [(row["ts_recv"], row["instrument"]) for row in merged] == [(1, 0), (2, 1), (2, 1), (2, 0)]
 
 
 def test_only_a_sender_ahead_of_the_slowest_is_told_to_wait() -> None:

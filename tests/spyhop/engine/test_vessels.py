@@ -267,7 +267,18 @@ def test_nodes_in_the_middle_are_finished_by_the_end_of_time_on_every_edge(make:
 )
 def test_what_can_lead_to_an_intent_is_told_from_what_cannot(make: Any, flag: int, expected: bool) -> None:
     rows: Rows = np.concatenate([make.row(1, flags=RowFlag.SECOND), make.row(2, flags=flag)])
-    assert has_decision(FeedOutput(make.events(1), rows, 1, 1, is_finished=False)) is expected
+    output = FeedOutput(make.events(1), rows, 1, 1, is_finished=False)
+    assert has_decision(output) is expected
+    assert has_decision(output, RowFlag.SECOND)
+
+
+@pytest.mark.parametrize(("deciding", "is_sent"), [(RowFlag.ANALYSIS, True), (RowFlag.BAR, False)])
+def test_the_tape_leaves_with_the_rows_that_are_said_to_decide(make: Any, deciding: RowFlag, is_sent: bool) -> None:
+    feed = make.feed_node("a", 0, ArrayFeed(small_batches(make, 150)))
+    vessel = FeedVessel(feed, lambda output: None, NS_PER_S * 9, deciding=deciding)
+    for _ in range(150):
+        vessel.produce()  # rows of analysis, one a second
+    assert (vessel.next_parcel("tape") is not None) is is_sent
 
 
 def small_batches(make: Any, num: int) -> list[Events]:

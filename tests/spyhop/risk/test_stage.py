@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from spyhop.clock import NS_PER_DAY, NS_PER_MINUTE, NS_PER_S
 from spyhop.errors import InvalidSetting, SnapshotMismatch, StateError
 from spyhop.model.control import Control
-from spyhop.model.decisions import Intent
+from spyhop.model.decisions import LEAD_FOLLOW, Intent
 from spyhop.model.instruments import Instrument
 from spyhop.model.observations import Leader, Observation
 from spyhop.model.orders import (
@@ -37,6 +37,7 @@ from spyhop.risk.health import HealthParams
 from spyhop.risk.limits import LIMITS, LimitParams
 from spyhop.risk.sizing import SizingParams
 from spyhop.risk.stage import RiskParams, RiskStage
+from spyhop.risk.states import StateParams
 from spyhop.risk.tails import Method, TailParams
 
 MakeInstrument = Callable[..., Instrument]
@@ -634,3 +635,67 @@ def test_every_market_tells_its_state(make_instrument: MakeInstrument, make_obse
 def test_bytes_of_another_layout_are_refused(stage: RiskStage, snapshot: bytes) -> None:
     with pytest.raises(SnapshotMismatch):
         stage.restore(snapshot)
+
+
+# ---- what is led: a fill far from the leader cuts, then closes; so do old prices
+
+LED = {"stop": 999_000, "reference": 1_000_000, "strategy": LEAD_FOLLOW, "probability": 0.0, "confidence": 1.0}
+
+
+def led_verdict(
+    make_instrument: MakeInstrument,
+    make_intent: MakeIntent,
+    make_observation: MakeObservation,
+    leader_mid: float,
+    age_s: float = 0.0,
+) -> Verdict:
+    """Judge a wish of LEAD_FOLLOW in a market at 100,000 whose leader stands at `leader_mid`."""
+    stage = RiskStage(RiskParams(), [make_instrument(), make_instrument(id=1)], 10_000.0)
+    leader = Leader(instrument=1, mid=leader_mid, last=leader_mid, ts=0, age_ns=0)
+    stage.on_observation(make_observation(leader=leader))
+    return stage.on_intent(make_intent(data_age_ns=round(age_s * NS_PER_S), **LED))
+
+
+@pytest.mark.parametrize(
+    ("apart", "state"),
+    [(0.0, RiskState.CAN_TRADE), (0.009, RiskState.CAN_TRADE), (0.02, RiskState.SUSPECT), (0.05, RiskState.HALT)],
+)
+def test_an_effective_difference_cuts_size_and_leverage_then_closes(
+    make_instrument: MakeInstrument,
+    make_intent: MakeIntent,
+    make_observation: MakeObservation,
+    apart: float,
+    state: RiskState,
+) -> None:
+    verdict = led_verdict(make_instrument, make_intent, make_observation, 100_000.0 / (1.0 + apart))
+    whole = led_verdict(make_instrument, make_intent, make_observation, 100_000.0)
+    assert isinstance(whole, Approved)
+    if state is RiskState.HALT:
+        assert isinstance(verdict, Refused)
+        assert (verdict.code, verdict.measured, verdict.limit) == ("state_permits", 2.0, 1.0)
+        return
+    assert isinstance(verdict, Approved)
+    share = 0.5 if state is RiskState.SUSPECT else 1.0
+    assert verdict.lots == int(whole.lots * share)
+    assert verdict.leverage == pytest.approx(whole.leverage * share, rel=1e-2)
+
+
+def test_a_fill_too_far_from_the_leader_is_refused_with_what_was_measured(
+    make_instrument: MakeInstrument, make_intent: MakeIntent, make_observation: MakeObservation
+) -> None:
+    never = StateParams(suspect_effective_diff_frac=1e9, halt_effective_diff_frac=1e9)
+    stage = RiskStage(RiskParams(states=never), [make_instrument(), make_instrument(id=1)], 10_000.0)
+    stage.on_observation(make_observation(leader=Leader(instrument=1, mid=96_000.0, last=96_000.0, ts=0, age_ns=0)))
+    verdict = stage.on_intent(make_intent(**LED))
+    assert isinstance(verdict, Refused)
+    assert (verdict.code, verdict.limit) == ("max_effective_diff", 0.03)
+    assert verdict.measured == pytest.approx(100_000.1 / 96_000.0 - 1.0)
+
+
+def test_a_wish_on_a_leader_s_old_price_is_refused(
+    make_instrument: MakeInstrument, make_intent: MakeIntent, make_observation: MakeObservation
+) -> None:
+    assert isinstance(led_verdict(make_instrument, make_intent, make_observation, 100_000.0, 2.0), Approved)
+    verdict = led_verdict(make_instrument, make_intent, make_observation, 100_000.0, 2.5)
+    assert isinstance(verdict, Refused)
+    assert (verdict.code, verdict.measured, verdict.limit) == ("fresh_data", 2.5, 2.0)

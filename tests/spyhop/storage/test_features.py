@@ -9,7 +9,7 @@ import pytest
 from spyhop.clock import NS_PER_S
 from spyhop.errors import SnapshotMismatch
 from spyhop.model import rows as rows_model
-from spyhop.model.decisions import STRATEGIES, Decision, Intent, Trigger
+from spyhop.model.decisions import LEAD_FOLLOW, STRATEGIES, Decision, Intent, Trigger
 from spyhop.model.entries import Entry, Recorded
 from spyhop.model.orders import OrderChanged, OrderStatus, OrderType, Purpose, SubmitOrder, TradeClosed
 from spyhop.model.rows import DETECTORS, RowFlag, Rows
@@ -221,6 +221,16 @@ def test_features_are_those_of_the_row_that_was_decided_on_and_of_no_other() -> 
     assert second is not None
     assert first.market[0] == 0.35
     assert second.market[0] == 9.0
+
+
+def test_what_followed_its_leader_at_a_plain_second_has_its_features_and_a_code() -> None:
+    book = FeatureBook()
+    book.on_rows(row_of_the_example(flags=RowFlag.SECOND))
+    followed = msgspec.structs.replace(decision(), strategy=LEAD_FOLLOW, probability=0.0, trigger=Trigger.LEAD)
+    [(closed, caught)] = book.on_entries(entries(followed, intent(), trade(strategy=LEAD_FOLLOW)))
+    record = trade_record(closed, caught, "BTCUSDT")
+    assert record.is_complete
+    assert feature_matrix([record])[0, FEATURES.index("strategy")] == len(STRATEGIES)
 
 
 def test_a_trade_whose_row_is_unknown_says_none_and_never_a_made_up_number() -> None:

@@ -6,14 +6,17 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from spyhop.engine.feeds import ArrayFeed, CatalogFeed, SlicedFeed
 from spyhop.engine.vessels import FeedVessel
 from spyhop.model import tape
-from spyhop.model.tape import Events
+from spyhop.model.rows import DECIDING, RowFlag
+from spyhop.model.tape import Events, Venue
 from spyhop.ports import Feed
-from spyhop.simulation.feed import GenerativeFeed
+from spyhop.simulation.feed import GenerativeFeed, usual_instrument
 from spyhop.storage.journal import SessionTapes, read_tape
+from spyhop.strategies.lead import LeadParams
 from spyhop.wiring import nodes
 from spyhop.wiring.plan import SessionPlan, plan_replay
 from spyhop.wiring.records import MemoryRecords, NoTapes
@@ -117,6 +120,28 @@ def test_a_tape_is_durable_before_a_row_that_can_be_decided_on_leaves(feed_vesse
     assert num_decided > 3
     assert Tapes.born[0].log.count("flush") < Tapes.born[0].log.count("append")
     Tapes.born[0].close()
+
+
+@pytest.mark.parametrize(
+    ("lead", "followed"),
+    [
+        (LeadParams(), []),
+        (LeadParams(enters=True), ["BTCUSDT", "BTC-USD"]),
+        (LeadParams(mode="gate"), ["BTCUSDT", "BTC-USD"]),
+    ],
+)
+def test_every_second_of_a_leader_and_its_follower_is_durable_where_one_follows(
+    tmp_path: Path, planned: Planned, lead: LeadParams, followed: list[str]
+) -> None:
+    plan = planned(tmp_path, hours=0.01)
+    leader = replace(usual_instrument("BTCUSDT"), venue=Venue.BINANCE_USDM)
+    other = replace(usual_instrument("ETHUSDT", 1), venue=Venue.BINANCE_USDM)
+    follower = replace(leader, id=2, symbol="BTC-USD", venue=Venue.DYDX)
+    session = replace(plan.session, instruments=(leader, other, follower))
+    plan = replace(plan, session=session, settings=replace(plan.settings, lead=lead))
+    every_second = [name for name in plan.feed_names if nodes.deciding(plan, name) & RowFlag.SECOND]
+    assert every_second == followed
+    assert all(nodes.deciding(plan, name) & DECIDING == DECIDING for name in plan.feed_names)
 
 
 def test_a_feed_that_comes_back_older_adds_nothing_to_its_tape_twice(
