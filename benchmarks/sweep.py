@@ -4,10 +4,10 @@
 line. A week of generated minutes; the grid varies all nine settings of following. vectorbt runs every so many-th of
 them on the same core between our rounds, after it was shown to do the same trades: `sweep_ratio_to_vectorbt`. It is
 quicker when it is given signals that were made beforehand and no horizon, which is less work: the ratio to that
-follows. `sweep_ratio_to_reference` is to the plain compiled walk of the studies, a setting at a time. Under Ray every
-core has as many settings to do as the one had; `share_kept_per_core` is what is left of its rate, measured between
-Ray's rounds. Ticks: settings x quotes a second, and the ratio to a plain compiled loop over all quotes. Everything is
-compiled before a clock starts, best rounds are taken, and one core means that the process is pinned to it.
+follows. `sweep_ratio_to_reference` is to the plain compiled walk of the studies, a setting at a time. Under Ray the
+settings are drawn, no two alike, and `share_kept_per_core` is what is left of one core's rate with such settings, taken
+between Ray's rounds. Ticks: settings x quotes a second, and the ratio to a plain compiled loop over all quotes.
+Everything is compiled before a clock starts, best rounds are taken, and one core means that the process is pinned.
 """
 
 from __future__ import annotations
@@ -27,7 +27,14 @@ import numpy.typing as npt
 from benchmarks.output import say
 from benchmarks.tick_loop import plain_loop
 from spyhop.clock import NS_PER_MINUTE, NS_PER_MS
-from spyhop.research.bar_objectives import DIRECTION, FOLLOW_PATHS, REVERSION_PATHS, LeadFollow, SpreadReversion
+from spyhop.research.bar_objectives import (
+    DIRECTION,
+    FOLLOW_PATHS,
+    REVERSION_PATHS,
+    WINDOW,
+    LeadFollow,
+    SpreadReversion,
+)
 from spyhop.research.bar_trips import MinuteBars, follow_trips, signals, trips_at
 from spyhop.research.objectives import Arrays
 from spyhop.research.tick_objective import TickFollow
@@ -36,6 +43,7 @@ from spyhop.strategies.lead import LeadParams
 
 START = 1_764_288_000_000_000_000
 NUM_BARS = 10_080
+SETTINGS_A_CORE = 150_000
 WAYS = {-1: "short", 0: "both", 1: "long"}
 Table = npt.NDArray[np.float64]
 
@@ -59,6 +67,15 @@ def grid() -> Table:
     exits = (0.002, 0.004, 0.006, 0.009)
     axes = ((180, 300, 600), moves, moves, apart, apart, exits, exits, (600, 900, 1800), (-1, 0, 1))
     return np.array(list(itertools.product(*axes)), np.float64)
+
+
+def anywhere(num: int) -> Table:
+    """Return settings drawn between the ends of the grid, no two alike."""
+    rng = np.random.default_rng(6)
+    ends = grid()
+    drawn = rng.uniform(ends.min(axis=0), ends.max(axis=0), (num, len(FOLLOW_PATHS)))
+    drawn[:, WINDOW], drawn[:, DIRECTION] = rng.choice([180, 300, 600], num), rng.choice([-1, 0, 1], num)
+    return drawn
 
 
 def best_s(work: Callable[[], Any], rounds: int) -> float:
@@ -147,11 +164,9 @@ def on_bars(rounds: int, is_with_vectorbt: bool) -> None:
         say("vectorbt_settings_per_s_1core", len(some) / best["vectorbt"], "settings/s", on=on)
         say("sweep_ratio_to_vectorbt", rate * best["vectorbt"] / len(some), "x", on=on)
         say("sweep_ratio_to_vectorbt_without_horizon", rate * best["without_horizon"] / len(some), "x", on=on)
-    rng = np.random.default_rng(6)
-    anywhere = rng.uniform(asked.min(axis=0), asked.max(axis=0), (20_000, len(FOLLOW_PATHS)))
-    anywhere[:, 0], anywhere[:, DIRECTION] = rng.choice([180, 300, 600], 20_000), rng.choice([-1, 0, 1], 20_000)
-    taken = best_s(lambda: objective.evaluate(arrays, FOLLOW_PATHS, anywhere), rounds)
-    say("sweep_random_settings_per_s_1core", 20_000 / taken, "settings/s", on="no two settings alike")
+    drawn = anywhere(20_000)
+    taken = best_s(lambda: objective.evaluate(arrays, FOLLOW_PATHS, drawn), rounds)
+    say("sweep_random_settings_per_s_1core", len(drawn) / taken, "settings/s", on="no two settings alike")
     both_legs = np.array(
         list(itertools.product(np.linspace(5e-4, 3e-3, 60), np.linspace(0, 5e-4, 60), (600, 1800, 3600)))
     )
@@ -166,18 +181,19 @@ def on_ray(rounds: int, cores: int) -> None:
     from tune.grid import evaluate_all
 
     arrays, objective = week()._asdict(), LeadFollow()
-    one = grid()
-    asked = np.tile(one, (cores, 1))
+    asked = anywhere(SETTINGS_A_CORE * cores)
+    some = asked[: SETTINGS_A_CORE // 4]
     alone, together = [], []
     with local_ray(dashboard=False, num_cpus=cores):
-        evaluate_all(objective, arrays, FOLLOW_PATHS, one)
+        evaluate_all(objective, arrays, FOLLOW_PATHS, some)
         for _ in range(rounds):
             with one_core():
-                alone.append(best_s(lambda: objective.evaluate(arrays, FOLLOW_PATHS, one), 1))
+                alone.append(best_s(lambda: objective.evaluate(arrays, FOLLOW_PATHS, some), 1))
             together.append(best_s(lambda: evaluate_all(objective, arrays, FOLLOW_PATHS, asked), 1))
+    rate = len(asked) / min(together)
     on = f"{cores} cores, {len(asked):,} settings"
-    say("sweep_settings_per_s_ray", len(asked) / min(together), "settings/s", on=on)
-    say("share_kept_per_core", 100 * min(alone) / min(together), "%", on=on)
+    say("sweep_settings_per_s_ray", rate, "settings/s", on=on)
+    say("share_kept_per_core", 100 * rate / cores / (len(some) / min(alone)), "%", on=on)
 
 
 def quotes(num: int) -> Arrays:
