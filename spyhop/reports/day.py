@@ -189,7 +189,8 @@ def _by_strategy(said: Sequence[_Said]) -> list[Line]:
     intents = _all(said, Intent)
     approved = _all(said, Approved)
     closed = _all(said, TradeClosed)
-    names = sorted({one.strategy for one in (*intents, *closed)} | {one.intent.strategy for one in approved})
+    wished, traded = {one.strategy for one in intents}, {one.strategy for one in closed}
+    names = sorted(wished | traded | {one.intent.strategy for one in approved})
     return [
         _line(
             name,
