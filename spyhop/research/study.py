@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from spyhop import __version__
 from spyhop.clock import iso_ms
+from spyhop.numerics.follow import HORIZON
 from spyhop.reports.model import Benchmark, Head, Sensitivity, Verdict
 from spyhop.reports.verdict import NO_EDGE, judge
 from spyhop.research import regimes
@@ -25,6 +26,7 @@ LATER_MIN = (1, 2, 5)
 """How many minutes later than asked the same entries are tried again."""
 _DEAREST = 1.5
 _ALPHA = 0.05
+_MANY_TIMEOUTS = 0.2
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,10 +201,14 @@ def _judged(
     bars: PairedBars, rule: Rule, told: Result, luck: Chance | None, next_minute: float | None, earned: Charged
 ) -> Verdict:
     judged = judge(_head(bars), told.win_rate, told.expectancy)
-    reasons = [*judged.reasons, *_said_of_gross(told), *_said_of_luck(luck, rule.alike)]
+    reasons = [*judged.reasons, *_said_of_exits(told), *_said_of_gross(told), *_said_of_luck(luck, rule.alike)]
     against = _against(luck, next_minute, earned) if judged.has_edge else []
     if against:
-        return Verdict(has_edge=False, headline=f"{NO_EDGE}: {against[0]}", reasons=[*reasons, *against[1:]])
+        return Verdict(
+            has_edge=False,
+            headline=f"{NO_EDGE}: {against[0]}",
+            reasons=[*reasons, *(f"{one[0].upper()}{one[1:]}." for one in against[1:])],
+        )
     return Verdict(has_edge=judged.has_edge, headline=judged.headline, reasons=reasons)
 
 
@@ -215,6 +221,23 @@ def _against(luck: Chance | None, next_minute: float | None, earned: Charged) ->
     if float((earned.net - (_DEAREST - 1.0) * earned.fees).mean()) <= 0.0:
         found.append("nothing is left when fees are half as much again")
     return found
+
+
+def _sentences(clauses: Sequence[str]) -> list[str]:
+    return [f"{one[0].upper()}{one[1:]}." for one in clauses]
+
+
+def _said_of_exits(told: Result) -> list[str]:
+    held, needed = told.holding, told.break_even_realised
+    if held is None or needed is None or told.win_rate.break_even is None:
+        return []
+    share = held.exits.get(REASONS[HORIZON], 0) / told.trades
+    if share < _MANY_TIMEOUTS:
+        return []
+    return [
+        f"{100 * share:.0f} % of the trades ended by time and not at an exit that was planned; at the mean win and the "
+        f"mean loss that came about {100 * needed:.1f} % would break even."
+    ]
 
 
 def _said_of_gross(told: Result) -> list[str]:

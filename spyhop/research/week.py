@@ -93,10 +93,11 @@ def _concluded(outcomes: Sequence[Outcome], lag: LeadLagStudy) -> list[str]:
         f"{num} rules were looked at; a rule that knows nothing would look good in one of twenty, the best of {num} "
         f"in {100 * (1 - 0.95**num):.0f} of 100 spans. Nothing here was tried on a span that nobody had seen.",
     ]
-    gains = [(one.label, one.result.per_trade) for one in outcomes if one.result.per_trade is not None]
+    gains = [(one, one.result.per_trade) for one in outcomes if one.result.per_trade is not None]
     if gains:
-        label, mean = max(gains, key=lambda pair: pair[1].net_bps)
+        best, mean = max(gains, key=lambda pair: pair[1].net_bps)
         lines.append(
-            f"The best of them ({label}) made {mean.gross_bps:+.2f} bp a trade before costs, {mean.net_bps:+.2f} after."
+            f"The best of them ({best.label}, {best.result.trades} trades) made {mean.gross_bps:+.2f} bp a trade "
+            f"before costs, {mean.net_bps:+.2f} after: {best.verdict.headline}."
         )
     return lines

@@ -10,6 +10,7 @@ from spyhop.research.following import FollowingStudy, PathPoint
 from spyhop.research.regimes import Bucket
 from spyhop.research.spreads import Distribution, HalfLife, SpreadStudy
 from spyhop.research.study import About, Outcome
+from spyhop.strategies.lead import LeadParams
 
 
 def of_spread(study: SpreadStudy) -> str:
@@ -32,8 +33,7 @@ def of_following(study: FollowingStudy) -> str:
     params = study.params
     lines = [
         *_head(study.about, f"lead/follow, {study.outcome.label}"),
-        f"Rule: leader {percent(-params.fall_frac, 2)} or {percent(params.rise_frac, 2)} in {params.window_s / 60:.0f} "
-        f"min; sold at spread >= {percent(params.premium_frac, 3)}, bought at <= {percent(-params.discount_frac, 3)}; "
+        f"Rule: {'; '.join(_entries(params))} (leader's move of {params.window_s / 60:.0f} min); "
         f"TP {percent(params.take_profit_frac, 2)}, SL {percent(params.stop_loss_frac, 2)}, "
         f"{params.horizon_s / 60:.0f} min",
         "",
@@ -42,6 +42,12 @@ def of_following(study: FollowingStudy) -> str:
         said_of_path(study.path),
     ]
     return "\n".join([*lines, *_warned(study.about)]) + "\n"
+
+
+def _entries(params: LeadParams) -> list[str]:
+    sold = f"sold after {percent(-params.fall_frac, 2)} at a spread >= {percent(params.premium_frac, 3)}"
+    bought = f"bought after +{percent(params.rise_frac, 2)} at a spread <= {percent(-params.discount_frac, 3)}"
+    return {"short": [sold], "long": [bought], "both": [sold, bought]}[params.direction]
 
 
 def of_outcome(outcome: Outcome) -> list[str]:
@@ -56,7 +62,7 @@ def of_outcome(outcome: Outcome) -> list[str]:
     if mean is None or told.holding is None or told.losing_streak is None:
         return lines
     expected, held, lost = told.expectancy, told.holding, told.losing_streak
-    planned = "" if rate.break_even is None else f"{percent(rate.break_even)} planned exits, "
+    needed = [(rate.break_even, "planned exits"), (told.break_even_realised, "mean win and loss")]
     rows = [
         ("gross a trade", signed(mean.gross_bps, "bp")),
         ("fees", signed(-mean.fees_bps, "bp")),
@@ -65,7 +71,7 @@ def of_outcome(outcome: Outcome) -> list[str]:
         ("NET a trade", f"{signed(mean.net_bps, 'bp')} (95 %: {bounds(expected.by_student, 'bp')})"),
         ("costs / gross", percent(mean.cost_share)),
         ("win rate", f"{percent(rate.rate)} (95 %: {_shares(rate.interval)})"),
-        ("break-even win rate", f"{planned}{percent(told.break_even_realised)} mean win and loss"),
+        ("break-even win rate", ", ".join(f"{percent(one)} {of}" for one, of in needed if one is not None) or UNKNOWN),
         ("median, 5 %, 95 %", ", ".join(signed(told.quantiles_bps[name], "bp") for name in ("p50", "p05", "p95"))),
         ("worst / deepest drawdown", f"{signed(told.worst_bps, 'bp')} / {told.max_drawdown_bps:,.1f} bp"),
         ("held", f"mean {held.mean_min:.1f}, median {held.median_min:.0f}, most {held.max_min:.0f} min"),

@@ -95,6 +95,14 @@ def test_something_simpler_stands_beside_it(make_pair: Any) -> None:
     assert [one.name for one in tried(make_pair, []).benchmarks] == ["no trade", "buy and hold the follower"]
 
 
+def test_the_other_tests_that_failed_are_told_too(make_pair: Any) -> None:
+    verdict = tried(make_pair, gains(11.0), later_bps=13.0).verdict
+    assert verdict.headline.endswith("nothing is left when it is entered a minute later")
+    assert verdict.reasons[-1] == "Nothing is left when fees are half as much again."
+    # all of these trades ended by time, so that the planned exits say little
+    assert any(reason.startswith("100 % of the trades ended by time") for reason in verdict.reasons)
+
+
 def test_what_was_left_out_is_counted(make_pair: Any) -> None:
     told = tried(make_pair, gains(20.0))
     assert (told.num_events, told.num_missed, told.num_unfinished) == (60, 1, 1)

@@ -20,7 +20,10 @@ def test_the_verdict_comes_before_the_money(planted: Any) -> None:
     text = words.of_following(following.study(planted(3), SEEDS, Costs()))
     places = [text.index(said) for said in ("Rule:", "VERDICT", "gross a trade", "NET a trade", "After the", "Warning")]
     assert places == sorted(places)
-    assert "TP 0.40 %, SL 0.60 %, 15 min" in text
+    assert (
+        "sold after -0.15 % at a spread >= 0.080 %; bought after +0.15 % at a spread <= -0.080 % (leader's move of 5 "
+        "min); TP 0.40 %, SL 0.60 %, 15 min"
+    ) in text
     assert "68.0 % planned exits" in text
 
 
