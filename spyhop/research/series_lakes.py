@@ -36,7 +36,7 @@ def ticks(lake: Lake, instrument: Instrument, start: int = START_OF_TIME, end: i
     found: dict[str, tuple[Ints, Ints, Floats]] = {}
     there = lake.channels(instrument.key)
     for source in SOURCES:
-        if source in there and (source != "bars" or not found):
+        if source in there:
             event, receipt, price = _read(lake, instrument, source, start, end)
             if len(price) > 1:
                 found[source] = event, receipt, price * instrument.tick

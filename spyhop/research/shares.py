@@ -32,8 +32,8 @@ class PriceShares(msgspec.Struct, frozen=True, kw_only=True):
     """The leader's shares in finding the price, 0..1; the follower has the rest.
 
     `alpha_leader` and `alpha_follower` are how much of a gap each closes in a step, with `p_` the chance of so much
-    without any; `error_correlation` is what makes the bounds part. `component` leaves
-    0..1 when both run the same way.
+    without any; `trace` above `trace_95` (Johansen) says that the two are tied together at all; `error_correlation` is
+    what makes the bounds part. `component` leaves 0..1 when both run the same way.
     """
 
     component: float
@@ -45,6 +45,8 @@ class PriceShares(msgspec.Struct, frozen=True, kw_only=True):
     alpha_follower: float
     p_leader: float
     p_follower: float
+    trace: float
+    trace_95: float
     beta: float
     error_correlation: float
     grid_s: float
@@ -85,11 +87,12 @@ def _previous(one: Series, grid: npt.NDArray[np.int64]) -> Floats:
 
 
 def _estimated(levels: Floats, grid_s: float) -> PriceShares:
-    from statsmodels.tsa.vector_ar.vecm import VECM
+    from statsmodels.tsa.vector_ar.vecm import VECM, coint_johansen
 
     # the gap's mean is a basis, not a disagreement
     levels = levels - levels.mean(axis=0)
     fitted = VECM(levels, k_ar_diff=NUM_LAGS, coint_rank=1, deterministic="n").fit()
+    johansen = coint_johansen(levels, 0, NUM_LAGS)
     first, second = (float(each) for each in fitted.alpha[:, 0])
     omega = np.asarray(fitted.sigma_u, np.float64)
     component = second / (second - first) if second != first else math.nan
@@ -98,6 +101,10 @@ def _estimated(levels: Floats, grid_s: float) -> PriceShares:
     mid = 0.5 * sum(bounds)
     correlation = float(omega[0, 1] / math.sqrt(omega[0, 0] * omega[1, 1]))
     p_first, p_second = (float(each) for each in fitted.pvalues_alpha[:, 0])
+    trace, trace_95 = float(johansen.lr1[0]), float(johansen.cvt[0, 1])
+    # of two that run the same way, the slower one runs away from the other
+    p_slower = p_first if abs(first) < abs(second) else p_second
+    has_runaway = not 0.0 <= component <= 1.0 and p_slower < 0.05
     return PriceShares(
         component=component,
         information_low=bounds[0],
@@ -108,11 +115,13 @@ def _estimated(levels: Floats, grid_s: float) -> PriceShares:
         alpha_follower=second,
         p_leader=p_first,
         p_follower=p_second,
+        trace=trace,
+        trace_95=trace_95,
         beta=float(fitted.beta[1, 0]),
         error_correlation=correlation,
         grid_s=grid_s,
         num_rows=len(levels),
-        verdict=_verdict(bounds, component, min(p_first, p_second), correlation),
+        verdict=_verdict(bounds, correlation, is_tied=trace > trace_95, has_runaway=has_runaway),
     )
 
 
@@ -129,17 +138,17 @@ def _leadership(information: float, component: float) -> float:
     return over * over / total if total > 0.0 else math.nan
 
 
-def _verdict(bounds: list[float], component: float, p: float, correlation: float) -> str:
+def _verdict(bounds: list[float], correlation: float, *, is_tied: bool, has_runaway: bool) -> str:
     low, high = bounds
     said = f"the leader's information share is between {100 * low:.0f} % and {100 * high:.0f} %"
-    if p > 0.05:
-        return f"neither market is seen to follow the other back to a common price: {said}, which says nothing"
+    if not is_tied:
+        return f"the two are not seen to come back to a common price (Johansen): {said}, which says nothing"
     if high - low > WIDE:
         return (
             f"{said}: too wide to tell who finds the price, since both are surprised in the same step "
             f"(correlation {correlation:.2f})"
         )
-    if not 0.0 <= component <= 1.0:
-        return f"{said}; the component share {component:.2f} is outside 0..1: one market runs away from the other"
+    if has_runaway:
+        return f"{said}; but one market runs away from the other, so that the shares say little"
     who = "the leader finds most of the price" if low > 0.5 else "the follower finds most of the price"
     return f"{who}: {said}" if low > 0.5 or high < 0.5 else f"{said}: both find it"
