@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 from functools import cache
+from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +24,7 @@ from spyhop.research.series import series
 from spyhop.simulation.feed import GenerativeFeed
 from spyhop.simulation.followers import Follower, FollowerParams
 from spyhop.strategies.lag_meter import LagMeter
+from spyhop.venues.binance import capture
 
 START = 1_760_000_000 * NS_PER_S
 MINUTES = 5
@@ -59,21 +62,30 @@ def followed(seed: int, lag_ms: float) -> Events:
 
 def rows_of(instrument: Instrument, tape: Events) -> Rows:
     rows = DetectionStage(instrument, DetectionParams()).on(tape)
-    return rows[rows["flags"] != RowFlag.END]
+    kept: Rows = rows[rows["flags"] != RowFlag.END]
+    return kept
 
 
-def metered(leader: Events, follower: Events) -> tuple[LagMeter, LeadLag]:
-    """Feed the rows of both markets to a meter in the order of time."""
-    rows = np.concatenate([rows_of(LEADER, leader), rows_of(FOLLOWER, follower)])
+def metered(leader: Rows, follower: Rows) -> LeadLag:
+    """Feed the rows of both markets to a meter in the order of time and return what it says at the end."""
+    leader["instrument"], follower["instrument"] = LEADER.id, FOLLOWER.id
+    rows = np.concatenate([leader, follower])
     meter = LagMeter({FOLLOWER.id: LEADER.id})
     for row in rows[np.argsort(rows["ts"], kind="stable")]:
         meter.note(row)
     found = meter.lag(FOLLOWER.id)
     assert found is not None
-    return meter, found
+    return found
 
 
-def mids(tape: Events, tick: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+def on_line(seed: int, lag_ms: float) -> LeadLag:
+    return metered(rows_of(LEADER, led(SEED)), rows_of(FOLLOWER, followed(seed, lag_ms)))
+
+
+Mids: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
+
+
+def mids(tape: Events, tick: float) -> Mids:
     """The mid after each quote, by receive time, as a study reads it from a lake."""
     quotes = tape[tape["kind"] == Kind.QUOTE]
     return quotes["ts_recv"], 0.5 * (quotes["price"] + quotes["aux"]) * tick
@@ -82,7 +94,7 @@ def mids(tape: Events, tick: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[
 @pytest.mark.slow
 @pytest.mark.parametrize("lag_ms", [0, 100, 700, 2_000])
 def test_a_planted_lag_is_found_as_it_goes(lag_ms: int) -> None:
-    _, found = metered(led(SEED), followed(SEED, lag_ms))
+    found = on_line(SEED, lag_ms)
     assert found.is_measured
     # makers quote at each whole 50 ms of what they heard by then, and a path knows that at its next place
     assert abs(found.lag_ns - lag_ms * NS_PER_MS) <= PATH_STEP_NS
@@ -92,29 +104,55 @@ def test_a_planted_lag_is_found_as_it_goes(lag_ms: int) -> None:
 @pytest.mark.slow
 def test_markets_that_have_nothing_to_do_with_each_other_show_no_lag() -> None:
     seeds = range(20, 30)
-    shown = [metered(led(SEED), followed(seed, 400.0))[1].is_measured for seed in seeds]
+    shown = [on_line(seed, 400.0).is_measured for seed in seeds]
     assert sum(shown) <= 1
 
 
-def off_line(leader: Events, follower: Events) -> LeadLagStudy:
-    both = [
-        series(one.symbol, *mids(tape, one.tick), "receive", "mids")
-        for one, tape in ((LEADER, leader), (FOLLOWER, follower))
-    ]
+def off_line(leader: Mids, follower: Mids) -> LeadLagStudy:
+    both = [series(name, *one, "receive", "mids") for name, one in (("leader", leader), ("follower", follower))]
     return measured(both[0], both[1], LeadLagParams(max_lag_s=5.0, step_s=0.05, placebos=39, resamples=200))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lag_ms", [0, 100, 700, 2_000])
 def test_on_line_and_off_line_agree(lag_ms: int) -> None:
-    leader, follower = led(SEED), followed(SEED, lag_ms)
-    _, found = metered(leader, follower)
-    study = off_line(leader, follower)
+    found = on_line(SEED, lag_ms)
+    study = off_line(mids(led(SEED), LEADER.tick), mids(followed(SEED, lag_ms), FOLLOWER.tick))
     assert found.is_measured
     assert abs(study.rho) > study.null_95
     # the paths round both to 50 ms
     assert abs(found.lag_ns * 1e-9 - study.lag_s) <= 0.1
     assert abs(study.lag_s - lag_ms * 1e-3) <= 0.05
+
+
+@cache
+def recorded(folder: Path, name: str) -> tuple[Rows, Mids]:
+    tape, instruments = capture.tape(folder / "binance_raw" / f"{name}_20240808.gz")
+    tape = tape[tape["instrument"] == instruments[0].id]
+    return rows_of(instruments[0], tape), mids(tape, instruments[0].tick)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("leader", "follower"),
+    [
+        ("usdm_btcusdt", "cm_btcusd_perp"),
+        ("usdm_btcusdt", "usdm_ethusdt"),
+        ("usdm_ethusdt", "spot_ethusdt"),
+    ],
+)
+def test_they_agree_on_what_was_recorded(recordings: Path, leader: str, follower: str) -> None:
+    leading, leading_mids = recorded(recordings, leader)
+    following, following_mids = recorded(recordings, follower)
+    found, study = metered(leading.copy(), following.copy()), off_line(leading_mids, following_mids)
+    assert found.is_measured
+    assert abs(found.lag_ns * 1e-9 - study.lag_s) <= 0.1
+    assert found.ratio > 1.0  # BTC before ETH, the largest market of a base before its others
+
+
+def changes(path: npt.NDArray[np.float64]) -> lead_lag.Moves:
+    changed = np.diff(path, prepend=0.0) != 0.0
+    return lead_lag.moves(PATH_STEP_NS * np.flatnonzero(changed), np.log(path[changed]))
 
 
 @pytest.mark.slow
@@ -129,11 +167,7 @@ def test_the_stream_is_the_estimator_of_the_study_on_the_same_paths() -> None:
     for k in range(len(shared) + 6):  # calm at the end, until every shift has seen it
         for market, path in enumerate(paths):
             lead_lag_stream.tell(sums, market, first + k, path[20 * k : 20 * k + 20], 100_000)
-    changes = []
-    for path in paths:
-        changed = np.diff(path, prepend=0.0) != 0.0
-        changes.append(lead_lag.moves(PATH_STEP_NS * np.flatnonzero(changed), np.log(path[changed])))
     shifts = np.arange(-100, 101) * PATH_STEP_NS
-    expected = lead_lag.correlations(*changes, shifts)
+    expected = lead_lag.correlations(changes(paths[0]), changes(paths[1]), shifts)
     assert np.allclose(lead_lag_stream.correlations(sums), expected, rtol=1e-9, atol=1e-12)
     assert np.abs(expected).max() > 0.8
