@@ -9,6 +9,7 @@ Probability of Backtest Overfitting (2017); Hansen, A Test for Superior Predicti
 from __future__ import annotations
 
 import math
+from functools import cache
 from itertools import combinations
 from statistics import NormalDist
 from typing import Any, NamedTuple, TypeAlias
@@ -77,11 +78,13 @@ def _spread(sharpe: float, skewness: float, kurtosis: float) -> float:
     return max(1e-12, 1 - skewness * sharpe + (kurtosis - 1) / 4 * sharpe * sharpe)
 
 
+@cache
 def splits_of(num_blocks: int) -> npt.NDArray[np.bool_]:
-    """Return all ways to train on half of an even number of blocks, (splits, num_blocks), in lexicographic order."""
+    """Return all ways to train on half of an even number of blocks, (splits, num_blocks), read-only."""
     chosen = np.array(list(combinations(range(num_blocks), num_blocks // 2)), dtype=np.int64)
     inside = np.zeros((len(chosen), num_blocks), dtype=np.bool_)
     inside[np.arange(len(chosen))[:, None], chosen] = True
+    inside.flags.writeable = False
     return inside
 
 

@@ -1,9 +1,9 @@
 """Which setting to take: the centre of the best region, never the luckiest point.
 
-A setting is worth the median of its neighbours and itself. On a grid its neighbours are one step away along each axis;
-elsewhere they are the nearest of the settings tried, distance measured in ranks so that no axis weighs more than
-another. Where the count is even the lower middle is taken, so that a lucky point at an edge, with one neighbour, is
-worth that neighbour.
+A setting is worth the median of its neighbours and itself, or its own score where that is lower: a hole is no centre.
+On a grid its neighbours are one step away along each axis; elsewhere they are the nearest of the settings tried,
+distance measured in ranks so that no axis weighs more than another. Where the count is even the lower middle is taken,
+so that a lucky point at an edge, with one neighbour, is worth that neighbour.
 """
 
 from __future__ import annotations
@@ -63,24 +63,24 @@ def _nearest(scaled: Array) -> Ints:
     return np.asarray(found, dtype=np.int64)
 
 
-def medians(scores: Array, around: Ints) -> Array:
-    """Return the lower median of `scores` (n,) over each setting's neighbours, missing ones left out."""
-    return _worth(scores, around)[0]
+def worth(scores: Array, around: Ints) -> Array:
+    """Return the lower median of `scores` (n,) over each setting's neighbours that there are, at most its own score."""
+    return np.minimum(scores, _middles(scores, around)[0])
 
 
 def ranking(scores: Array, around: Ints, settings: Array, eligible: npt.NDArray[np.bool_]) -> Ints:
     """Return the eligible settings' places, best first.
 
-    By the median of the neighbours, then their mean (a plateau's middle before its rim), then the setting's own score,
+    By worth, then the neighbours' mean (a plateau's middle before its rim), then the setting's own score,
     then its values, smaller first: so the order does not depend on the order in which settings were tried.
     """
     places = np.flatnonzero(eligible)
-    middle, mean = _worth(scores, around[places])
+    middle, mean = _middles(scores, around[places])
     keys = [settings[places, axis] for axis in range(settings.shape[1] - 1, -1, -1)]
-    return places[np.lexsort([*keys, -scores[places], -mean, -middle])]
+    return places[np.lexsort([*keys, -scores[places], -mean, -np.minimum(scores[places], middle)])]
 
 
-def _worth(scores: Array, around: Ints) -> tuple[Array, Array]:
+def _middles(scores: Array, around: Ints) -> tuple[Array, Array]:
     middles, means = np.empty(len(around)), np.empty(len(around))
     step = max(1, _CELLS // around.shape[1])
     for start in range(0, len(around), step):

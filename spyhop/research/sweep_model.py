@@ -71,7 +71,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     setting: list[float]
     plateau: float
-    """Median Sharpe of the setting and its neighbours, in sample: what the table is ranked by."""
+    """Median Sharpe ratio of the setting and its neighbours, at most its own, in sample: the table's order."""
     in_sample: Score
     out_of_sample: Score
     final: Score | None

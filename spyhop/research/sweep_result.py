@@ -92,7 +92,7 @@ def assess(
     deflated = _deflated(before, found.sharpe[0], eligible, chosen, max(num_trials, len(sweep.settings)))
     superior = _superior(sweep.settings, before, eligible, block, params, rng)
     overfit = _overfit(before, eligible, block, params, rng)
-    worth = plateau.medians(found.sharpe[1], sweep.around)
+    worth = plateau.worth(found.sharpe[1], sweep.around)
     ranked = _ranked(sweep, found, 1, often)
 
     def row(place: int) -> Row:

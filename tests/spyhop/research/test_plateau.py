@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spyhop.research.plateau import medians, neighbours, ranking
+from spyhop.research.plateau import neighbours, ranking, worth
 
 
 def _grid(*sizes: int) -> np.ndarray:
@@ -45,20 +45,27 @@ def test_a_lone_peak_loses_to_a_plateau() -> None:
     for x in (5, 6, 7):
         for y in (5, 6, 7):
             scores[x * 9 + y] = 1.0
-    worth = medians(scores, neighbours(grid))
+    valued = worth(scores, neighbours(grid))
     best = ranking(scores, neighbours(grid), grid, np.ones(81, dtype=np.bool_))
     assert grid[best[0]].tolist() == [6, 6]
-    assert worth[4 * 9 + 1] == 0.0
-    assert worth[0] == 0.0
+    assert valued[4 * 9 + 1] == 0.0
+    assert valued[0] == 0.0
 
 
 def test_the_lower_middle_is_taken_of_an_even_count() -> None:
-    assert medians(np.array([3.0, 1.0]), neighbours(_grid(2))).tolist() == [1.0, 1.0]
-    assert medians(np.array([3.0, 1.0, 2.0]), neighbours(_grid(3))).tolist() == [1.0, 2.0, 1.0]
+    assert worth(np.array([3.0, 1.0]), neighbours(_grid(2))).tolist() == [1.0, 1.0]
+    assert worth(np.array([3.0, 1.0, 2.0]), neighbours(_grid(3))).tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_hole_is_not_the_centre_of_what_surrounds_it() -> None:
+    scores = np.array([0.0, 2.0, 2.0, 2.0, 0.0, 3.0, 0.1, 3.0, 0.0])
+    assert worth(scores, neighbours(_grid(9)))[6] == 0.1
+    every = np.ones(9, dtype=np.bool_)
+    assert ranking(scores, neighbours(_grid(9)), _grid(9), every)[0] == 2
 
 
 def test_one_setting_is_its_own_region() -> None:
-    assert medians(np.array([0.5]), neighbours(np.array([[7.0, 8.0]]))).tolist() == [0.5]
+    assert worth(np.array([0.5]), neighbours(np.array([[7.0, 8.0]]))).tolist() == [0.5]
 
 
 def test_a_setting_that_is_not_eligible_is_never_ranked() -> None:
