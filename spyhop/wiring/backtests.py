@@ -64,7 +64,7 @@ class _Checkpoint(msgspec.Struct, frozen=True):
 def plan_backtest(settings: Settings, lake: str, start: int, end: int, clock: Clock) -> SessionPlan:
     """Plan a back-test of the session's symbols in [start, end) of a lake, nanoseconds UTC, and write its head.
 
-    Raises MissingInput when the lake holds nothing of a symbol in that time.
+    Raises MissingInput when the lake holds nothing of a symbol in that time, or of none of them a book.
     """
     source = _spanned(lake, settings.session.symbols, start, end)
     hours = min(_MAX_HOURS, (source.end - source.start) / NS_PER_HOUR)
@@ -193,11 +193,13 @@ def evaluate(
     """Run `settings` over [start, end) of a lake, nanoseconds UTC, writing nothing; same settings, same result.
 
     `on_period` hears of each period once it is over and ends the evaluation by returning False; `kept`, a snapshot
-    that it took, goes on from there under the same arguments. Raises MissingInput when the lake lacks a symbol.
+    that it took, goes on from there under the same arguments. Raises MissingInput when the lake lacks a symbol, or a
+    book of any of them.
     """
     if not 0 <= start < end or period_ns < 1:
         raise UserError(f"an evaluation needs a span and a period, not {start} to {end} by {period_ns}")
     instruments, _ = from_lake(lake, symbols)
+    _must_have_books(Lake(lake), [one.key for one in instruments])
     chosen = msgspec.structs.replace(settings.session, symbols=tuple(symbols), speed=0.0)
     settings = msgspec.structs.replace(settings, session=chosen)
     session = Session(
@@ -345,6 +347,7 @@ class _Waiting:
 def _spanned(root: str, symbols: Sequence[str], start: int, end: int) -> LakeSource:
     instruments, source = from_lake(root, symbols, start, end)
     lake = Lake(root)
+    _must_have_books(lake, [one.key for one in instruments])
     spans = {one.key: lake.span(one.key) for one in instruments}
     for key, (first, last) in spans.items():
         if first >= source.end or last < source.start:
@@ -352,6 +355,15 @@ def _spanned(root: str, symbols: Sequence[str], start: int, end: int) -> LakeSou
                 f"the lake {root} holds {key} from {iso_ms(first)} to {iso_ms(last)} UTC, nothing in the time asked for"
             )
     return LakeSource(root, source.start, min(source.end, max(last for _, last in spans.values()) + 1))
+
+
+def _must_have_books(lake: Lake, keys: Sequence[str]) -> None:
+    # hours of waiting for a back-test in which no order could ever be filled help nobody
+    if not any(lake.parts(key, ("book", "quotes")) for key in keys):
+        raise MissingInput(
+            f"the lake {lake.root} holds no book of {', '.join(keys)}, and without one nothing is traded; "
+            "what is made of bars alone can be studied: spyhop study"
+        )
 
 
 def _read_checkpoint(folder: Path) -> _Checkpoint | None:

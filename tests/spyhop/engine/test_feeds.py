@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spyhop.clock import NS_PER_S
-from spyhop.engine.feeds import ArrayFeed, CatalogFeed, SlicedFeed
+from spyhop.engine.feeds import ArrayFeed, CatalogFeed, CutFeed, SlicedFeed
 from spyhop.model import tape
 from spyhop.model.tape import Events, Kind
 from spyhop.ports import Feed
@@ -95,6 +95,22 @@ def test_a_slice_is_never_longer_than_it_may_be() -> None:
     feed = SlicedFeed(ArrayFeed([events(list(range(1, 400_000_000, 10_000_000)))]), 0, slice_ns=100_000_000)
     while (batch := feed.next_batch()) is not None:
         assert int(batch["ts_recv"][-1]) - int(batch["ts_recv"][0]) < 100_000_000
+
+
+@given(st.lists(st.integers(0, 500), min_size=1, max_size=30), st.integers(1, 90), st.integers(0, 10))
+def test_a_cut_feed_adds_nothing_and_steps_along_its_grid(stamps: list[int], slice_ns: int, stop: int) -> None:
+    source = events(stamps)
+
+    def feed() -> CutFeed:
+        return CutFeed(ArrayFeed([source[:7], tape.empty(), source[7:]]), slice_ns)
+
+    first = feed()
+    head = [batch for _ in range(stop) if (batch := first.next_batch()) is not None]
+    second = feed()
+    second.restore(first.snapshot())
+    assert np.array_equal(tape.joined([*head, drained(second)]), source)
+    for batch in head:
+        assert len(set((batch["ts_recv"] // slice_ns).tolist())) <= 1
 
 
 def test_an_array_feed_of_nothing_is_at_its_end() -> None:

@@ -112,6 +112,21 @@ def test_a_decision_knows_the_facts_before_it_and_none_of_its_own_instant(line: 
     assert known == all_facts
 
 
+@pytest.mark.parametrize("steps", [0, 1, 4, 9, 13])
+def test_a_snapshot_between_two_steps_is_all_that_another_needs_to_go_on(line: Callable[[], Line], steps: int) -> None:
+    whole, first, second = line(), line(), line()
+    whole.pipeline.run()
+    for _ in range(steps):
+        feed = first.pipeline.furthest_behind()
+        assert feed is not None
+        first.pipeline.deliver(feed.name, feed.step())
+    second.pipeline.restore(first.pipeline.snapshot())
+    assert second.pipeline.progress() == first.pipeline.progress()
+    second.pipeline.run()
+    assert [*first.spy.entries, *second.spy.entries] == whole.spy.entries
+    assert second.pipeline.furthest_behind() is None
+
+
 def test_the_tape_is_durable_before_what_was_made_of_it_is_kept(line: Callable[[], Line]) -> None:
     one = line()
     one.pipeline.run()

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,12 +12,14 @@ from hypothesis import strategies as st
 
 from spyhop.clock import EventClock
 from spyhop.config.settings import SessionConfig, Settings
+from spyhop.errors import MissingInput, StateError, UserError
 from spyhop.model import tape
 from spyhop.model.channels import KINDS_OF_CHANNEL
 from spyhop.model.orders import TradeClosed
 from spyhop.model.tape import Events
 from spyhop.simulation.feed import GenerativeFeed, usual_instrument
-from spyhop.storage.journal import is_ended, read_facts, read_session, read_tape
+from spyhop.storage.database import Ledger
+from spyhop.storage.journal import is_ended, read_facts, read_session, read_tape, write_session
 from spyhop.storage.lake import Lake
 from spyhop.storage.lake_writer import store
 from spyhop.wiring.backtests import (
@@ -31,6 +34,7 @@ from spyhop.wiring.backtests import (
     run_backtest,
 )
 from spyhop.wiring.plan import SessionPlan
+from spyhop.wiring.records import ledger_url
 from spyhop.wiring.sessions import replay
 
 STARTED = 1_764_350_100_000_000_000
@@ -51,23 +55,28 @@ def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spyhop.wiring.nodes.BACKTEST_SLICE_NS", SECOND)
 
 
+def fill(root: Path, symbol: str, hours: float, channels: Sequence[str] = tuple(KINDS_OF_CHANNEL)) -> None:
+    """Bring what the generative market says of a symbol into a lake."""
+    instrument = usual_instrument(symbol)
+    feed = GenerativeFeed(instrument, seed=20251128, start_ts=MIDNIGHT, hours=hours)
+    batches = []
+    while (batch := feed.next_batch()) is not None:
+        batches.append(batch)
+    events = np.concatenate(batches)
+    pieces = []
+    for channel in channels:
+        some = events[np.isin(events["kind"], KINDS_OF_CHANNEL[channel])]
+        if len(some):
+            pieces.append((instrument, channel, some, np.arange(1, len(some) + 1, dtype=np.int64) << 20))
+    store(Lake(root), f"{symbol}-{'-'.join(channels)}-{hours}", pieces)
+
+
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory, prepared_kernels: None) -> Path:
     """A lake of 90 seconds in which eager strategies trade."""
     root = tmp_path_factory.mktemp("lake")
     for symbol in SYMBOLS:
-        instrument = usual_instrument(symbol)
-        feed = GenerativeFeed(instrument, seed=20251128, start_ts=MIDNIGHT, hours=1 / 40)
-        batches = []
-        while (batch := feed.next_batch()) is not None:
-            batches.append(batch)
-        events = np.concatenate(batches)
-        pieces = []
-        for channel, kinds in KINDS_OF_CHANNEL.items():
-            some = events[np.isin(events["kind"], kinds)]
-            if len(some):
-                pieces.append((instrument, channel, some, np.arange(1, len(some) + 1, dtype=np.int64) << 20))
-        store(Lake(root), f"{instrument.key}.generated", pieces)
+        fill(root, symbol, 1 / 40)
     return root
 
 
@@ -192,3 +201,55 @@ def test_an_evaluation_can_be_ended_after_a_period_and_gone_on_with(
     assert [passed.number for passed in heard] == list(range(10))
     assert went_on.is_whole
     assert (went_on.num_trades, went_on.net.tolist()) == (whole.num_trades, whole.net.tolist())
+
+
+def test_what_was_said_is_in_the_ledger_too(whole: BacktestResult, plan: Planned, tmp_path: Path) -> None:
+    ledger = Ledger(ledger_url(msgspec.structs.replace(plan(tmp_path), folder=whole.folder)))
+    assert ledger.entries(whole.session) == read_facts(whole.folder)
+    ledger.close()
+
+
+def test_a_lake_that_changed_under_a_back_test_is_found_out(asked: Callable[[Path], Settings], tmp_path: Path) -> None:
+    root = tmp_path / "lake"
+    for symbol in SYMBOLS:
+        fill(root, symbol, 1 / 120, ["book"])
+    planned = plan_backtest(asked(tmp_path / "runs"), str(root), 0, 1 << 62, EventClock(STARTED))
+    run_backtest(planned, should_stop=after(20))
+    # as a kill before the first checkpoint leaves it
+    (planned.folder / CHECKPOINT_FILE).unlink()
+    fill(root, "BTCUSDT", 1 / 120, ["trades"])
+    with pytest.raises(StateError, match="a restarted feed differs"):
+        run_backtest(plan_resumed(planned.folder))
+
+
+def test_what_cannot_be_resumed_says_why(
+    whole: BacktestResult, plan: Planned, planned: Callable[..., SessionPlan], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="came to its end"):
+        plan_resumed(whole.folder)
+    with pytest.raises(UserError, match="is no back-test but paper"):
+        plan_resumed(planned(tmp_path / "paper").folder)
+    begun = plan(tmp_path / "begun")
+    (begun.folder / "lake.json").unlink()
+    with pytest.raises(MissingInput, match="was killed before it began"):
+        plan_resumed(begun.folder)
+    write_session(begun.folder, msgspec.structs.replace(begun.session, version="0.0.1"))
+    with pytest.raises(UserError, match=r"was begun by version 0\.0\.1"):
+        plan_resumed(begun.folder)
+
+
+def test_what_cannot_be_tested_on_says_why(plan: Planned, asked: Callable[[Path], Settings], tmp_path: Path) -> None:
+    with pytest.raises(MissingInput, match="nothing in the time asked for"):
+        plan(tmp_path, start=MIDNIGHT + 3600 * SECOND)
+    fill(tmp_path / "bars", "BTCUSDT", 1 / 120, ["trades"])
+    settings = asked(tmp_path)
+    settings = msgspec.structs.replace(
+        settings, session=msgspec.structs.replace(settings.session, symbols=("BTCUSDT",))
+    )
+    with pytest.raises(MissingInput, match=r"holds no book of .*BTCUSDT, and without one nothing is traded"):
+        plan_backtest(settings, str(tmp_path / "bars"), 0, 1 << 62, EventClock(STARTED))
+    with pytest.raises(MissingInput, match="holds no book"):
+        evaluate(settings, str(tmp_path / "bars"), ("BTCUSDT",), MIDNIGHT, MIDNIGHT + SECOND, SECOND)
+    with pytest.raises(UserError, match="needs a span and a period"):
+        evaluate(settings, str(tmp_path / "bars"), ("BTCUSDT",), MIDNIGHT, MIDNIGHT, SECOND)
+    assert not any(tmp_path.glob("s*"))

@@ -16,7 +16,6 @@ from spyhop.model.observations import Leader, LeadFeatures, LeadLag, Observation
 from spyhop.risk.comparisons import compared
 from spyhop.storage.journal import FactWriter, write_session
 from spyhop.venues.doctor import Finding, Level
-from spyhop.wiring import preflight as module
 from spyhop.wiring.killing import KillSwitch
 from spyhop.wiring.plan import SessionPlan
 from spyhop.wiring.preflight import BOUNDS, Check, of_accounts, passes, preflight
@@ -125,7 +124,7 @@ def test_a_switch_that_is_pulled_or_out_of_reach_is_missed(tmp_path: Path, monke
     (check,) = missing(changed(tmp_path, {}))
     assert (check.name, "drill" in check.found) == ("not pulled", True)
     KillSwitch(tmp_path).lift()
-    monkeypatch.setattr(module.os, "access", lambda path, mode: False)
+    monkeypatch.setattr("os.access", lambda path, mode: False)
     assert [check.name for check in missing(changed(tmp_path / "new", {}))] == ["reachable"]
 
 
