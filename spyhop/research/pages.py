@@ -201,7 +201,7 @@ def _regimes(outcome: Outcome) -> str:
     return (
         f"<h2>By regime</h2>{_figure(picture, 'net a trade in bp with its 95 % interval; hollow: one trade only')}"
         f"{_table(['', 'trades', 'won', 'gross', 'net', '95 % interval'], [_bucket(one) for one in found])}"
-        '<p class="soft">Nine looks at the same trades: one of twenty such intervals leaves the truth out.</p>'
+        '<p class="soft">Eight looks at the same trades: one of twenty such intervals leaves the truth out.</p>'
     )
 
 
@@ -221,7 +221,7 @@ def _sensitivity(outcome: Outcome) -> str:
     zero = []
     if outcome.cost_at_zero_bps is not None:
         zero.append(f"Net is zero where a trip costs {outcome.cost_at_zero_bps:.2f} bp in all.")
-    if outcome.later_at_zero_min is not None:
+    if outcome.later_at_zero_min:
         zero.append(f"Of the delays tried, {outcome.later_at_zero_min} min is the first that leaves nothing.")
     return (
         f"<h2>The same under other costs</h2>{_table(['', 'net of all trades, one notional'], rows)}"

@@ -60,7 +60,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What a rule brought. `num_events` counts the minutes that asked for an entry, also while one was held.
 
     `cost_at_zero_bps` is the cost of a trip at which its net result is zero; `later_at_zero_min` the least of the
-    delays tried at which it is not positive. `net_bps` of the benchmarks is of the money put in once.
+    delays tried, 0 among them, at which it is not positive. `net_bps` of the benchmarks is of the money put in once.
     """
 
     label: str
@@ -122,7 +122,10 @@ def outcome(bars: PairedBars, rule: Rule, costs: Costs, seed: int) -> Outcome:
     told = result(rows, earned, rule.planned, planned_cost)
     luck = _luck(bars, rule, trips, earned, seed)
     later = [_later(bars, rule, costs, by) for by in LATER_MIN]
-    at_zero = next((by for by, mean, _ in later if mean is not None and mean <= 0.0), None)
+    asked = float(earned.net.mean()) if len(rows) else None
+    at_zero = next(
+        (by for by, mean in [(0, asked), *(one[:2] for one in later)] if mean is not None and mean <= 0), None
+    )
     return Outcome(
         label=rule.label,
         num_events=rule.num_events,
@@ -207,7 +210,7 @@ def _judged(
         return Verdict(
             has_edge=False,
             headline=f"{NO_EDGE}: {against[0]}",
-            reasons=[*reasons, *(f"{one[0].upper()}{one[1:]}." for one in against[1:])],
+            reasons=[*reasons, *_sentences(against[1:])],
         )
     return Verdict(has_edge=judged.has_edge, headline=judged.headline, reasons=reasons)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,10 @@ import pytest
 
 from spyhop.research.bar_trips import ReversionParams, reversion_trips
 from spyhop.research.costs import Costs
+from spyhop.research.paired import chosen, paired
 from spyhop.research.spreads import distribution, excursion, half_life, held_as_long, histogram, study
+from spyhop.storage.lake import Lake
+from spyhop.wiring.data import import_data
 
 PARAMS = ReversionParams(entry_frac=0.0008, exit_frac=0.0003)
 
@@ -122,3 +126,17 @@ def test_noise_in_the_prints_is_no_edge_once_entered_a_minute_later(make_pair: A
     assert told.outcome.later_at_zero_min == 1
     assert not told.outcome.verdict.has_edge
     assert "a minute later" in told.outcome.verdict.headline
+
+
+def test_on_the_recording_the_gain_of_closes_is_gone_a_minute_later(recordings: Path, tmp_path: Path) -> None:
+    import_data([recordings / "binance_dydx_1m" / "ETH_1m.parquet"], str(tmp_path))
+    lake = Lake(str(tmp_path))
+    bars = paired(lake, *chosen(lake, "ETH")).last(168)
+    told = study(bars, PARAMS, Costs(fees_bps=8)).outcome
+    assert told.result.trades > 200
+    assert told.result.expectancy.by_student is not None
+    assert told.result.expectancy.by_student.low > 0.0  # it looks like an edge by its own interval
+    assert told.later_at_zero_min == 1
+    assert not told.verdict.has_edge
+    real = study(bars, PARAMS, Costs(fees_bps=20)).outcome
+    assert real.result.win_rate.wins == 0

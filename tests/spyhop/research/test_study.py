@@ -82,6 +82,8 @@ def test_the_same_trades_under_other_costs(make_pair: Any) -> None:
     )
     assert told.cost_at_zero_bps == pytest.approx(20.0)
     assert told.later_at_zero_min == 5
+    assert tried(make_pair, gains(2.0)).later_at_zero_min == 0
+    assert tried(make_pair, []).later_at_zero_min is None
 
 
 def test_something_simpler_stands_beside_it(make_pair: Any) -> None:
