@@ -255,9 +255,8 @@ class DecisionStage:
             *signal_filter.obstacles(signal, self._params.filter),
             *lead_rules.staleness(features, self._lead),
         )
-        is_answered = standing.last_fill is not None and standing.last_fill >= standing.asked
         is_early = ts - standing.asked < self._params.filter.min_trade_interval_s * NS_PER_S
-        if not is_new and (reasons or (is_early and not is_answered)):
+        if not is_new and (reasons or is_early):
             return None
         if not reasons:
             standing.asked = ts

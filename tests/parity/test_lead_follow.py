@@ -12,7 +12,7 @@ import pytest
 
 from cluster.launch import conduct
 from cluster.origins import simulator
-from spyhop.clock import NS_PER_MINUTE, NS_PER_MS, NS_PER_S, WallClock
+from spyhop.clock import NS_PER_MINUTE, NS_PER_MS, NS_PER_S, EventClock, WallClock
 from spyhop.config.settings import SessionConfig, Settings, encoded
 from spyhop.model.control import Session
 from spyhop.model.decisions import LEAD_FOLLOW, Decision, Intent
@@ -25,7 +25,10 @@ from spyhop.numerics.statistics import t_interval
 from spyhop.research.bar_trips import MinuteBars, follow_trips
 from spyhop.simulation.followers import FollowerParams
 from spyhop.simulation.venue import VenueParams
+from spyhop.storage.differences import differences
 from spyhop.storage.journal import TapeWriter, read_facts
+from spyhop.storage.lake import Lake
+from spyhop.storage.lake_writer import store
 from spyhop.strategies.filter import SignalFilterParams
 from spyhop.strategies.lead import LeadParams
 from spyhop.venuesim.markets import FollowerMarket, GeneratedMarket, dydx_instrument, generated_instrument
@@ -33,7 +36,7 @@ from spyhop.venuesim.options import CALM
 from spyhop.wiring import nodes
 from spyhop.wiring.plan import JournalSource, RunRequest, SessionPlan, plan_session
 from spyhop.wiring.records import MemoryRecords, NoTapes
-from spyhop.wiring.sessions import replay
+from spyhop.wiring.sessions import replay, run_local
 
 START = 1_764_288_000_000_000_000 + 12 * 60 * NS_PER_MINUTE
 SYMBOLS = ("binance-usdm:BTCUSDT", "dydx:BTC-USD")
@@ -205,14 +208,14 @@ QUICK = LeadParams(
     stop_loss_frac=0.005,
     horizon_s=5.0,  # longer than any lag here
 )
-HALF_HOUR_NS = 30 * NS_PER_MINUTE
+LENGTH_NS = 20 * NS_PER_MINUTE
 
 
 def generated(seed: int, lag_ms: float) -> tuple[Events, Events]:
-    """Return half an hour of a random walk and of what follows it."""
+    """Return twenty minutes of a random walk and of what follows it."""
     leader = GeneratedMarket("BTCUSDT", seed, START, CALM)
     follower = FollowerMarket(LED, leader, seed, START, FollowerParams(lag_ms=lag_ms))
-    tapes = leader.read(START + HALF_HOUR_NS), follower.read(START + HALF_HOUR_NS)
+    tapes = leader.read(START + LENGTH_NS), follower.read(START + LENGTH_NS)
     tapes[0]["instrument"], tapes[1]["instrument"] = LEADING.id, LED.id
     return tapes
 
@@ -253,6 +256,40 @@ def said(what: str, earned: npt.NDArray[np.float64], more: str = "") -> tuple[fl
     bounds = f"[{interval[0]:+.2f}, {interval[1]:+.2f}]"
     sys.stdout.write(f"{what}: {len(earned)} trades, {earned.mean():+.2f} bp before costs {bounds} {more}\n")
     return interval
+
+
+CHANNELS = {"trades": [Kind.TRADE], "book": [Kind.LEVEL, Kind.SNAPSHOT]}
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory, prepared_kernels: None) -> Path:
+    """Three minutes of a leader and a follower two seconds behind it."""
+    root = tmp_path_factory.mktemp("lake")
+    for instrument, events in zip((LEADING, LED), generated(1, 2_000.0), strict=True):
+        some = events[events["ts_recv"] < START + 3 * NS_PER_MINUTE]
+        kinds = {channel: some[np.isin(some["kind"], told)] for channel, told in CHANNELS.items()}
+        pieces = [
+            (instrument, channel, rows, np.arange(1, len(rows) + 1, dtype=np.int64) << 20)
+            for channel, rows in kinds.items()
+        ]
+        store(Lake(root), f"{instrument.key}.generated", pieces)
+    return root
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_following_on_ray_and_in_one_process_keep_the_same_journal(local_ray: None, lake: Path, tmp_path: Path) -> None:
+    kept = {}
+    for runner in ("local", "ray"):
+        settings = following(replace(QUICK, mode="weight"), tmp_path / runner)
+        plan = plan_session(settings, RunRequest(lake=str(lake), runner=runner), EventClock(START))
+        if runner == "local":
+            run_local(plan)
+        else:
+            assert conduct(plan, lambda progress: None, WallClock()).is_finished
+        kept[runner] = read_facts(plan.folder)
+    assert len(followed(kept["local"])) > 3
+    assert differences(kept["local"], kept["ray"]) is None
 
 
 @pytest.mark.storm

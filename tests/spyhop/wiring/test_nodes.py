@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from spyhop.clock import NS_PER_S
 from spyhop.engine.feeds import ArrayFeed, CatalogFeed, SlicedFeed
 from spyhop.engine.vessels import FeedVessel
+from spyhop.model import rows as rows_model
 from spyhop.model import tape
-from spyhop.model.rows import DECIDING, RowFlag
+from spyhop.model.decisions import LEAD_FOLLOW, Decision
+from spyhop.model.rows import DECIDING, RowFlag, Rows
 from spyhop.model.tape import Events, Venue
 from spyhop.ports import Feed
 from spyhop.simulation.feed import GenerativeFeed, usual_instrument
@@ -20,6 +23,8 @@ from spyhop.strategies.lead import LeadParams
 from spyhop.wiring import nodes
 from spyhop.wiring.plan import SessionPlan, plan_replay
 from spyhop.wiring.records import MemoryRecords, NoTapes
+
+START = 1_764_288_000 * NS_PER_S
 
 Planned = Callable[..., SessionPlan]
 
@@ -142,6 +147,48 @@ def test_every_second_of_a_leader_and_its_follower_is_durable_where_one_follows(
     every_second = [name for name in plan.feed_names if nodes.deciding(plan, name) & RowFlag.SECOND]
     assert every_second == followed
     assert all(nodes.deciding(plan, name) & DECIDING == DECIDING for name in plan.feed_names)
+
+
+def told(number: int, mid: float, second: int) -> Rows:
+    row = rows_model.empty(1)
+    row["ts"] = row["ts_book"] = START + second * NS_PER_S
+    row["instrument"], row["flags"], row["mid"] = number, RowFlag.SECOND, mid
+    row["bid"], row["ask"] = round(mid * 10), round(mid * 10) + 1
+    return row
+
+
+def test_a_follower_that_is_named_first_is_judged_after_its_leader_of_the_same_instant(
+    tmp_path: Path, planned: Planned
+) -> None:
+    plan = planned(tmp_path, hours=0.01)
+    leader = replace(usual_instrument("BTCUSDT", 1), venue=Venue.BINANCE_USDM)
+    follower = replace(leader, id=0, symbol="BTC-USD", venue=Venue.DYDX)
+    lead = LeadParams(enters=True, window_s=1.0, discount_frac=-0.5)
+    session = replace(plan.session, instruments=(follower, leader))
+    node = nodes.decision_node(replace(plan, session=session, settings=replace(plan.settings, lead=lead)))
+    node.facts.put([], START + NS_PER_S * 9)
+    for number, feed in enumerate(("BTC-USD", "BTCUSDT")):
+        mids = (60_000.0, 60_000.0, 60_000.0 if number == 0 else 60_300.0)
+        rows = np.concatenate([told(number, mid, second) for second, mid in enumerate(mids)])
+        node.rows.put(feed, rows, START + NS_PER_S * 9)
+    decided = [entry.message for entry in node.step().entries if isinstance(entry.message, Decision)]
+    assert [(one.strategy, one.ts) for one in decided] == [(LEAD_FOLLOW, START + 2 * NS_PER_S)]
+
+
+def test_a_feed_that_is_followed_is_told_which_rows_decide(
+    tmp_path: Path, planned: Planned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = planned(tmp_path, hours=0.01)
+    monkeypatch.setattr(nodes, "SessionTapes", Tapes)
+    monkeypatch.setattr(nodes, "deciding", lambda plan, name: RowFlag.SECOND)
+    Tapes.born.clear()
+    vessel, num_seconds = nodes.feed_vessel(plan, "BTCUSDT"), 0
+    while not vessel.node.is_finished:
+        if nodes.has_decision(vessel.produce(), RowFlag.SECOND):
+            num_seconds += 1
+            assert Tapes.born[0].log[-2:] == ["append", "flush"]
+    assert num_seconds > 30
+    Tapes.born[0].close()
 
 
 def test_a_feed_that_comes_back_older_adds_nothing_to_its_tape_twice(
