@@ -34,6 +34,8 @@ def test_a_fall_that_the_follower_has_not_made_by_hand(make_pair: Any) -> None:
     # two minutes asked for it: in the second one the position was held
     assert told.outcome.num_events == 2
     assert told.path[0].events == 2
+    # seen from the side that sold: 20 and 45 bp fallen after the first minute, and the leader not at all
+    assert told.path[1].follower_bps == pytest.approx((20 + (1 - 9_955 / 9_980) * 1e4) / 2)
     assert told.outcome.result.win_rate.break_even == pytest.approx(0.68)
     assert [one.trades for one in told.outcome.by_side] == [1, 0]
 
@@ -125,6 +127,17 @@ def test_the_path_is_seen_from_the_side_that_is_taken(make_pair: Any) -> None:
     # what is left of the discount, falling as it closes
     assert [point.spread_bps for point in found[:3]] == pytest.approx([29.91, 19.94, 0.0], abs=0.01)
     assert found[4].spread_bps is None
+
+
+def test_a_leader_that_goes_on_is_not_taken_for_following(make_pair: Any) -> None:
+    """Both fall on together after the event: a short gains, and the gap stays what it was."""
+    leader = 10_000.0 * np.concatenate([np.ones(6), 0.997 * np.exp(-1e-4 * np.arange(30))])
+    told = study(make_pair(leader, leader * 1.001), SEEDS, FREE)
+    last = told.path[-1]
+    assert last.leader_bps is not None
+    assert last.leader_bps == pytest.approx(15.0, abs=0.05)
+    assert last.follower_bps == pytest.approx(last.leader_bps)
+    assert last.spread_bps == pytest.approx(told.path[0].spread_bps)
 
 
 def test_a_missing_minute_is_no_event_and_its_time_counts(make_pair: Any) -> None:

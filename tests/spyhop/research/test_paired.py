@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +12,8 @@ from pyarrow import feather, parquet
 
 from spyhop.clock import NS_PER_MINUTE
 from spyhop.errors import MissingInput, UserError
+from spyhop.model.instruments import Instrument
+from spyhop.model.tape import EVENT, Events, Flag, Kind, Venue
 from spyhop.research.paired import PairedBars, chosen, minutes, paired, quality, span
 from spyhop.storage.lake import Lake
 from spyhop.wiring.data import import_data
@@ -160,6 +164,38 @@ def test_funding_that_was_settled_comes_along(tmp_path: Path) -> None:
     assert np.diff(found.funding_ts).tolist() == [2 * NS_PER_MINUTE]
     # what was settled is not cut with the minutes: a position pays by time
     assert len(found.last(1 / 60).funding_ts) == 2
+
+
+def test_a_bar_that_is_not_closed_or_not_of_a_minute_is_left_out_and_the_last_recording_wins() -> None:
+    """A tape as a recorder leaves it: the bar under way again and again, hours among minutes, a bar told twice."""
+    told = [
+        # open time in minutes, length in seconds, flags, close
+        (0, 60, Flag.PARTIAL, 500),
+        (0, 60, 0, 100),
+        (0, 3_600, 0, 900),
+        (1, 60, 0, 101),
+        (1, 60, 0, 102),
+        (2, 60, Flag.PARTIAL, 700),
+    ]
+    events = np.zeros((len(told), 2), EVENT)
+    for row, (minute, length, flags, close) in zip(events, told, strict=True):
+        row["kind"] = Kind.BAR_OPEN, Kind.BAR_CLOSE
+        row["interval_s"], row["flags"], row["id"] = length, flags, minute * NS_PER_MINUTE
+        row["price"], row["aux"] = (close, close - 2), (close + 2, close)
+
+    class Tape:
+        root = "tape"
+
+        def channels(self, key: str) -> list[str]:
+            return ["bars"]
+
+        def scan(self, *given: object) -> list[Events]:
+            return [events[:3].reshape(-1), events[3:].reshape(-1)]
+
+    one = Instrument(id=0, venue=Venue.DYDX, symbol="BTC-USD", tick_size=Decimal(1), lot_size=Decimal(1))
+    closes, prices = minutes(cast(Lake, Tape()), one)
+    assert closes.tolist() == [NS_PER_MINUTE, 2 * NS_PER_MINUTE]
+    assert [prices[name].tolist() for name in COLUMNS[:4]] == [[100, 102], [102, 104], [98, 100], [100, 102]]
 
 
 def test_mistakes_are_one_sentence(tmp_path: Path) -> None:

@@ -37,7 +37,10 @@ def test_minutes_fall_into_thirds_and_unknown_ones_into_none(make_pair: Any) -> 
     marks = ranges(make_pair(close, missing))
     counted = np.bincount(marks + 1)
     assert counted[0] == ATR_BARS + ATR_BARS + 1  # the hole is in fourteen ranges and in the one after it
+    assert len(counted) == 1 + len(RANGES)
     assert max(counted[1:]) - min(counted[1:]) <= 1
+    calm, wild = (true_range(make_pair(close, missing))[marks == third] for third in (0, 2))
+    assert calm.max() < wild.min()
 
 
 def test_buckets_hold_each_trade_once() -> None:
