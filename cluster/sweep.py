@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast, get_args
@@ -31,6 +32,7 @@ LOCAL = "local"
 ADDRESS = "RAY_ADDRESS"
 """Ray sets it for the jobs that are submitted to it."""
 MAX_REASONS = 3
+REACH_S = 5.0
 
 
 class Costs(NamedTuple):
@@ -69,6 +71,8 @@ def planned(
         raise UserError("say what to sweep over: --lake DIR")
     base = loaded.settings
     space = parsed(params, own, base, is_cheap=is_cheap(source.objective))
+    if search == "grid":
+        space.grid()  # what has no end is said before anything is read
     asked = Asked(
         objective=source.objective,
         lake=str(Path(source.lake).absolute()) if Path(source.lake).exists() else source.lake,
@@ -174,6 +178,7 @@ def _connected(address: str) -> Iterator[None]:
         with local_ray(dashboard=False):
             yield
         return
+    _reach(address)
     try:
         ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -182,3 +187,14 @@ def _connected(address: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Raise UserError where nobody answers: Ray would ask for hours."""
+    host, _, port = address.rpartition("//")[2].rpartition(":")
+    if not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), REACH_S).close()
+    except OSError as error:
+        raise UserError(f"there is no Ray at {address}: {error.strerror or error}") from None

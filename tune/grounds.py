@@ -122,6 +122,8 @@ def _ticks(asked: Asked, base: Settings, space: Space) -> Ground:
 def _pair(asked: Asked, lake: Lake) -> tuple[Instrument, Instrument]:
     if len(asked.symbols) > 1:
         raise UserError(f"{asked.objective} is swept over one pair at a time; say one symbol")
+    if not asked.symbols and not (asked.leader and asked.follower):
+        raise UserError("say who follows whom: --symbols BTC, or --leader and --follower")
     return chosen(lake, asked.symbols[0] if asked.symbols else "", asked.leader, asked.follower)
 
 

@@ -1,0 +1,100 @@
+"""`spyhop sweep`: what cannot be swept is said before anything starts; what was swept is said verdict first."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from cluster import sweep as sweeps
+from cluster.cli import app
+from spyhop.errors import UserError
+from spyhop.wiring import data
+
+GRID = ("--param", "lead.fall_frac=0.0005:0.002:0.0005", "--param", "lead.rise_frac=0.0005:0.002:0.0005")
+
+
+@pytest.fixture(scope="session")
+def lake(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A lake of a week of minutes of Binance and dYdX."""
+    folder = tmp_path_factory.mktemp("sweep") / "lake"
+    data.import_data([recordings / "binance_dydx_1m" / "BTC_1m.parquet"], str(folder), lambda progress: None)
+    return str(folder)
+
+
+@pytest.fixture
+def connected(local_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Ray of the test run in the place of one that the command starts."""
+
+    @contextmanager
+    def there(address: str) -> Iterator[None]:
+        assert address == sweeps.LOCAL
+        yield
+
+    monkeypatch.setattr(sweeps, "_connected", there)
+    monkeypatch.delenv(sweeps.ADDRESS, raising=False)
+
+
+def swept(folder: Path, arguments: Sequence[str]) -> Result:
+    return CliRunner().invoke(app, ["sweep", "--runs", str(folder / "runs"), *arguments])
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_week_of_minutes_is_swept_and_gone_on_with(connected: None, lake: str, tmp_path: Path) -> None:
+    told = swept(tmp_path, ["--lake", lake, "--symbols", "BTC", *GRID])
+    assert told.exit_code == 0, told.output
+    assert told.output.startswith("no demonstrated edge")
+    assert "16 settings looked at now, 16 ever on these recordings" in told.output
+    (folder,) = (tmp_path / "runs" / "sweeps").iterdir()
+    assert {path.name for path in folder.iterdir()} == {
+        "batches", "plan.json", "sweep.json", "sweep.html", "settings.parquet",
+    }  # fmt: skip
+    before = (folder / "sweep.json").read_bytes()
+    for name in ("latest", folder.name, str(folder)):
+        again = swept(tmp_path, ["--resume", name, "--json"])
+        assert again.exit_code == 0, again.output
+        assert json.loads(again.stdout)["id"] == folder.name
+        assert json.loads(again.stdout)["result"]["num_trials"] == 16
+    assert (folder / "sweep.json").read_bytes() == before
+    opened = swept(tmp_path, ["--resume", "latest", "--open-final"])
+    assert opened.exit_code == 0, opened.output
+    assert '"type":"opened"' in (tmp_path / "runs" / "trials.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--lake", "LAKE", "--symbols", "BTC"], "something that varies"),
+        ([*GRID], "--lake DIR"),
+        (["--lake", "LAKE", *GRID], "say who follows whom"),
+        (["--lake", "LAKE", "--symbols", "BTC,ETH", *GRID], "one pair at a time"),
+        (["--lake", "LAKE", "--symbols", "BTC", "--param", "lead.fal_frac=0.1"], "did you mean 'lead.fall_frac'"),
+        (["--lake", "LAKE", "--symbols", "BTC", "--param", "lead.fall_frac=0.1:0.2"], "needs the step"),
+        (["--lake", "LAKE", "--symbols", "BTC", *GRID, "--search", "guess"], "no search 'guess'"),
+        (["--lake", "LAKE", "--symbols", "BTC", *GRID, "--objective", "gain"], "no objective 'gain'"),
+        (["--lake", "LAKE", "--symbols", "BTC", *GRID, "--address", "127.0.0.1:1"], "no Ray at 127.0.0.1:1"),
+        (["--resume", "nowhere"], "there is no sweep in"),
+        (["--resume", "latest"], "no sweep in"),
+        (["--resume", "x", "--lake", "LAKE"], "leave out --lake"),
+    ],
+)
+def test_what_cannot_be_swept_is_one_sentence(lake: str, tmp_path: Path, arguments: list[str], said: str) -> None:
+    given = [lake if argument == "LAKE" else argument for argument in arguments]
+    result = swept(tmp_path, given)
+    assert isinstance(result.exception, UserError)
+    assert said in str(result.exception)
+    assert "\n" not in str(result.exception)
+
+
+def test_a_job_is_told_its_address_by_the_environment(
+    monkeypatch: pytest.MonkeyPatch, lake: str, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(os.environ, sweeps.ADDRESS, "127.0.0.1:2")
+    result = swept(tmp_path, ["--lake", lake, "--symbols", "BTC", *GRID])
+    assert "no Ray at 127.0.0.1:2" in str(result.exception)
