@@ -14,7 +14,7 @@ from rich.text import Text
 from cluster.board import Board, SymbolView
 from cluster.language import Words
 from spyhop.clock import iso_ms
-from spyhop.model.decisions import CLASSES, STRATEGIES, Decision
+from spyhop.model.decisions import CLASSES, LEAD_FOLLOW, STRATEGIES, Decision
 from spyhop.model.rows import DETECTORS, TIMEFRAME, TIMEFRAMES, Health
 from spyhop.model.tape import Side
 
@@ -28,6 +28,7 @@ COLOURS: dict[str, str] = {
     "neutral": "cyan",
 }
 CLASS_OF: dict[str, str] = {strategy: kind for kind, members in CLASSES.items() for strategy in members}
+CLASS_OF[LEAD_FOLLOW] = CLASS_OF["FUNDING_ARBITRAGE"]  # it, too, looks at two markets
 
 # published range of each headline value; the others lie in -1..1
 RANGES: dict[str, tuple[float, float]] = {
@@ -247,7 +248,9 @@ def _winner(decision: Decision | None, words: Words) -> RenderableType:
     kind = CLASS_OF[decision.strategy]
     head = Text(f"{words('section.winner')}: ", style="bold")
     head.append(f"{words(f'class.{kind}')} · {words(f'strategy.{decision.strategy}')}", style=f"bold {COLOURS[kind]}")
-    head.append(f"  {side_text(decision.side, words)}  {words('column.probability')} {decision.probability:.1%}")
+    head.append(f"  {side_text(decision.side, words)}")
+    if decision.strategy != LEAD_FOLLOW:
+        head.append(f"  {words('column.probability')} {decision.probability:.1%}")
     head.append(f"  {words('column.confidence')} {decision.confidence:.0%}")
     told = Text(words("state.no_evidence"), style="dim")
     if decision.evidence:

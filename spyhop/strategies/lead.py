@@ -17,6 +17,9 @@ from spyhop.strategies.lag_meter import LagMeterParams
 _Frac = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 _Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
+NAMES = ("leader", "leader_return", "leader_spread")
+"""What the leader adds to the evidence of a decision: its word as a weight, or what LEAD_FOLLOW enters for."""
+
 _SIDES = {"both": BOTH, "long": LONG_ONLY, "short": SHORT_ONLY}
 
 
@@ -104,8 +107,8 @@ def contributions(known: LeadFeatures, params: LeadParams) -> tuple[Contribution
     """Return what LEAD_FOLLOW enters for: each score is how many times its threshold was seen."""
     is_long = known.side > 0
     limits = (
-        ("leader_return", known.leader_return, params.rise_frac if is_long else -params.fall_frac),
-        ("leader_spread", known.spread, -params.discount_frac if is_long else params.premium_frac),
+        (NAMES[1], known.leader_return, params.rise_frac if is_long else -params.fall_frac),
+        (NAMES[2], known.spread, -params.discount_frac if is_long else params.premium_frac),
     )
     weights = [(name, seen, 1.0 / limit if limit else 0.0) for name, seen, limit in limits]
     return tuple(Contribution(name, seen, weight, weight * seen) for name, seen, weight in weights)

@@ -226,7 +226,10 @@ class DecisionStage:
         if int(row["instrument"]) in self._observer.leaders:
             vote, of_leader = lead_rules.vote(side, features, self._lead)
             if vote:
-                evidence = (*evidence, Contribution("leader", vote / self._lead.weight, self._lead.weight, vote))
+                evidence = (
+                    *evidence,
+                    Contribution(lead_rules.NAMES[0], vote / self._lead.weight, self._lead.weight, vote),
+                )
                 probability = min(1.0, max(0.0, probability + vote))
         confidence = self._ensemble.confidence(judgement, k, row)
         signal = self._signal(row, side, STRATEGIES[k], standing, probability, confidence)

@@ -3,9 +3,10 @@ import re
 import pytest
 
 from cluster.language import LANGUAGES, chosen, words
-from spyhop.model.decisions import CLASSES, STRATEGIES
+from spyhop.model.decisions import CLASSES, LEAD_FOLLOW, STRATEGIES
 from spyhop.model.rows import DETECTORS, Health
 from spyhop.strategies.evidence import NAMES
+from spyhop.strategies.lead import NAMES as LEADER_NAMES
 
 PLACEHOLDER = re.compile(r"\{(\w*)\}")
 
@@ -25,10 +26,10 @@ def test_every_name_of_the_model_has_a_word(language: str) -> None:
     keys = set(words(language).names())
     for section, names in (
         ("detector", DETECTORS),
-        ("strategy", STRATEGIES),
+        ("strategy", (*STRATEGIES, LEAD_FOLLOW)),
         ("class", tuple(CLASSES)),
         ("health", tuple(str(flag.name) for flag in Health)),
-        ("evidence", NAMES),
+        ("evidence", (*NAMES, *LEADER_NAMES)),
     ):
         assert {key.split(".")[1] for key in keys if key.startswith(f"{section}.")} == set(names)
 

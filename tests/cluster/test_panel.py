@@ -1,6 +1,7 @@
 import io
 from decimal import Decimal
 
+import msgspec
 import numpy as np
 import pytest
 from rich.cells import cell_len
@@ -10,7 +11,7 @@ from cluster.board import Board
 from cluster.language import LANGUAGES, words
 from cluster.panel import COLOURS, age_text, bar, board_panel
 from spyhop.model import rows
-from spyhop.model.decisions import CLASSES, STRATEGIES, Contribution, Decision, Trigger
+from spyhop.model.decisions import CLASSES, LEAD_FOLLOW, STRATEGIES, Contribution, Decision, Trigger
 from spyhop.model.entries import Entry
 from spyhop.model.instruments import Instrument
 from spyhop.model.orders import Fill, Liquidity
@@ -82,6 +83,22 @@ def test_everything_is_said_in_full(language: str, width: int) -> None:
         assert said in text
     assert say("evidence.quiet_momentum") in text
     assert "probability 0.43 is not above 0.70" in text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_follows_its_leader_is_named_and_claims_no_probability(language: str) -> None:
+    seen, say = board(), words(language)
+    view = next(iter(seen.symbols.values()))
+    assert view.decision is not None
+    followed = Contribution("leader_return", -0.003, -500.0, 1.5)
+    view.decision = msgspec.structs.replace(
+        view.decision, strategy=LEAD_FOLLOW, trigger=Trigger.LEAD, probability=0.0, evidence=(followed,)
+    )
+    text = "\n".join(drawn(seen, language, 140, focus=0))
+    assert say("strategy.LEAD_FOLLOW") in text
+    assert say("evidence.leader_return") in text
+    said = next(line for line in text.splitlines() if say("strategy.LEAD_FOLLOW") in line)
+    assert say("column.probability") not in said
 
 
 def test_what_is_not_ready_is_said_and_its_number_is_not_shown() -> None:
