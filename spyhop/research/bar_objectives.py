@@ -160,6 +160,8 @@ def follow_table(
     table = table_of(FOLLOW_PATHS, [*defaults, MODE[params.direction]], names, settings)
     if not np.isfinite(table).all():
         raise UserError("a setting of a sweep is a number")
+    if not (table[:, FALL : RISE + 1] > 0).all():
+        raise UserError("lead.fall_frac and lead.rise_frac are above 0")
     if not np.isin(table[:, DIRECTION], (-1, 0, 1)).all():
         raise UserError("lead.direction of a sweep is -1 for short, 0 for both or 1 for long")
     return table
@@ -251,10 +253,10 @@ def _follow_all(
 ) -> None:
     """Trade the settings `rows` of `table`, which share a window and are sorted by their exits."""
     at, returns, apart, following = candidates
-    # what became of each candidate, sold and bought, under the exits that `told` numbers
-    told = np.full(2 * len(at), -1, np.int64)
-    left = np.empty(2 * len(at), np.int64)
-    gross = np.empty(2 * len(at))
+    # what became of each candidate under the exits that `told` numbers; its side is the sign of the return
+    told = np.full(len(at), -1, np.int64)
+    left = np.empty(len(at), np.int64)
+    gross = np.empty(len(at))
     number = 0
     for m in range(len(rows)):
         row = rows[m]
@@ -278,11 +280,10 @@ def _follow_all(
             if side == 0:
                 j += 1
                 continue
-            slot = 2 * j + (side > 0)
-            if told[slot] != number:
-                told[slot] = number
-                left[slot], gross[slot] = _become(bars, at[j], side, latency, asked)
-            k = left[slot]
+            if told[j] != number:
+                told[j] = number
+                left[j], gross[j] = _become(bars, at[j], side, latency, asked)
+            k = left[j]
             if k == _UNFINISHED:
                 break
             if k == _NO_ENTRY:
@@ -293,7 +294,7 @@ def _follow_all(
                 if within >= 0:
                     pnl[row, within] = earned
                 within, earned = entered, 0.0
-            earned += gross[slot] - costs
+            earned += gross[j] - costs
             count += 1
             j = following[k]
         if within >= 0:

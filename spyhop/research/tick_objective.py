@@ -234,9 +234,9 @@ def _follow_all(
     """Trade the settings `rows` of `table`, which share a window and are sorted by their exits."""
     at, returns, apart = candidates
     latency, start, period_ns = when
-    told = np.full(2 * len(at), -1, np.int64)
-    resumes = np.empty(2 * len(at), np.int64)
-    gross = np.empty(2 * len(at))
+    told = np.full(len(at), -1, np.int64)
+    resumes = np.empty(len(at), np.int64)
+    gross = np.empty(len(at))
     number = 0
     for m in range(len(rows)):
         row = rows[m]
@@ -263,21 +263,20 @@ def _follow_all(
             entered_at = ts[at[j]] + latency
             if entered_at > ts[-1]:
                 break
-            slot = 2 * j + (side > 0)
-            if told[slot] != number:
-                told[slot] = number
-                left, gross[slot] = _become(ts, follower, entered_at, side, asked)
-                resumes[slot] = _UNFINISHED if left == _UNFINISHED else np.searchsorted(at, left)
-            if resumes[slot] == _UNFINISHED:
+            if told[j] != number:
+                told[j] = number
+                left, gross[j] = _become(ts, follower, entered_at, side, asked)
+                resumes[j] = _UNFINISHED if left == _UNFINISHED else np.searchsorted(at, left)
+            if resumes[j] == _UNFINISHED:
                 break
             entered = (entered_at - start) // period_ns
             if entered != within:
                 if within >= 0:
                     pnl[row, within] = earned
                 within, earned = entered, 0.0
-            earned += gross[slot] - costs
+            earned += gross[j] - costs
             count += 1
-            j = resumes[slot]
+            j = resumes[j]
         if within >= 0:
             pnl[row, within] = earned
         num_trades[row] = count

@@ -178,6 +178,8 @@ def test_they_are_objectives() -> None:
         (["lead.windows_s"], [60.0], "lead.windows_s cannot be swept here; what can is lead.window_s, "),
         (["lead.window_s"], [90.0], "whole minutes"),
         (["lead.fall_frac"], [math.nan], "is a number"),
+        (["lead.fall_frac"], [0.0], "above 0"),
+        (["lead.rise_frac"], [-0.001], "above 0"),
         (["lead.horizon_s"], [-60.0], "no length of time"),
         (["lead.direction"], [0.5], "-1 for short, 0 for both or 1 for long"),
     ],
