@@ -135,7 +135,8 @@ def measured(
     if at in (0, len(rho) - 1) and peak > null_95:
         warnings.append("the correlation is highest at the end of the range: look further")
     said = _Said(leader.name, follower.name, float(pair.shifts[at]) / NS_PER_S, bounds, float(rho[at]), null_95)
-    has_lag, verdict = _verdict(said, max(leader.resolution_ns, follower.resolution_ns) / NS_PER_S)
+    is_one_thing = leader.base != "" and leader.base == follower.base
+    has_lag, verdict = _verdict(said, is_one_thing, max(leader.resolution_ns, follower.resolution_ns) / NS_PER_S)
     return LeadLagStudy(
         lag_s=said.lag_s,
         lag_low_s=None if bounds is None else bounds[0],
@@ -285,12 +286,17 @@ class _Said(NamedTuple):
     null_95: float
 
 
-def _verdict(said: _Said, resolution_s: float) -> tuple[bool, str]:
+def _verdict(said: _Said, is_one_thing: bool, resolution_s: float) -> tuple[bool, str]:
     """Return whether there is a lag, and a sentence."""
     if abs(said.rho) <= said.null_95:
         return False, (
             f"no lag to be seen: the highest correlation, {said.rho:.3f}, is not above the {said.null_95:.3f} that "
             "chance alone reaches"
+        )
+    if said.rho < 0.0 and is_one_thing:
+        return False, (
+            f"no lag to be seen: the highest correlation, {said.rho:.3f}, is negative, as prices of one thing only are "
+            "while they bounce between bid and ask"
         )
     together = f"{said.leader} and {said.follower} move together (correlation {said.rho:.3f})"
     if said.bounds is None:

@@ -144,6 +144,16 @@ def test_hourly_blocks_where_there_are_hours() -> None:
     assert study.rho == pytest.approx(1.0)
 
 
+def test_prices_of_one_thing_do_not_lead_against_each_other() -> None:
+    big, small = pair(8)
+    against = small._replace(values=-small.values)
+    assert measured(big, against, PARAMS).has_lag  # of two things nobody knows that
+    study = measured(big._replace(base="BTC"), against._replace(base="BTC"), PARAMS)
+    assert not study.has_lag
+    assert study.rho < -study.null_95
+    assert "negative" in study.verdict
+
+
 def test_too_short_for_an_interval_is_too_short_for_a_verdict() -> None:
     big, small = pair(1)
     study = measured(big, small, msgspec.structs.replace(PARAMS, max_lag_s=2_000.0, step_s=10.0))
