@@ -144,6 +144,24 @@ def test_each_test_is_earned_by_what_was_chosen_before_it() -> None:
     assert [fold.setting for fold in _assess(changed).walk.folds] == [fold.setting for fold in result.walk.folds]
 
 
+def test_what_is_chosen_for_a_test_knows_nothing_of_it() -> None:
+    pnl = _noise(400)
+    early, late = GRID[:, 0] <= 2, GRID[:, 0] >= 5
+    pnl[early, :160] += 1e-3
+    pnl[late, 160:] += 5e-3
+    result = _assess(pnl)
+    first, last = result.walk.folds[0].setting, result.walk.folds[-1].setting
+    assert first is not None
+    assert last is not None
+    assert result.chosen is not None
+    # everything before the final period speaks for the late ones, what came before the first test for the early ones
+    assert result.walk.folds[0].test.first == 160 * NS_PER_HOUR
+    assert first[0] <= 2
+    assert last[0] >= 5
+    assert result.chosen.setting[0] >= 5
+    assert result.top[0].setting == first
+
+
 def test_settings_without_trades_are_counted_and_never_chosen() -> None:
     pnl = _noise() - np.float32(5e-4)
     num_trades = np.full(64, 100, dtype=np.int32)
