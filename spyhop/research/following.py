@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-from spyhop.research.bar_trips import Signals, Trips, bars_within, follow_trips, signals, trips_at
+from spyhop.research.aftermath import PathPoint, path
+from spyhop.research.bar_trips import Trips, bars_within, follow_trips, signals, trips_at
 from spyhop.research.chance import SEED, Earned, Floats, Places
 from spyhop.research.costs import Costs
 from spyhop.research.outcomes import Exits
@@ -17,20 +15,6 @@ from spyhop.research.study import About, Outcome, Rule, about, outcome
 from spyhop.strategies.lead import LeadParams
 
 _MAX_PATH = 60
-
-
-class PathPoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Means over all events, `minute` minutes after them, in bp, from the side that the rule takes.
-
-    `spread_bps` is how much of the spread is left to close; `follower_bps` and `leader_bps` what either has moved
-    since: a spread that closes because the leader came back pays a follower's trade nothing.
-    """
-
-    minute: int
-    events: int
-    spread_bps: float | None
-    follower_bps: float | None
-    leader_bps: float | None
 
 
 class FollowingStudy(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +49,7 @@ def study(
         params=params,
         costs=costs,
         latency_s=latency_s,
-        path=path(bars, said, min(_MAX_PATH, bars_within(params.horizon_s))),
+        path=path(bars, said.side, min(_MAX_PATH, bars_within(params.horizon_s))),
         outcome=outcome(bars, rule, costs, seed),
     )
 
@@ -94,32 +78,6 @@ def everywhere(bars: PairedBars, params: LeadParams, latency_s: float, trips: Tr
         return gross
 
     return earned
-
-
-def path(bars: PairedBars, said: Signals, num_minutes: int) -> list[PathPoint]:
-    """Return what followed the events of `said`, minute by minute; events may overlap."""
-    at = np.flatnonzero(said.side)
-    side = said.side[at].astype(np.float64)
-    return [_point(bars, said, at, side, minute) for minute in range(num_minutes + 1)]
-
-
-def _point(bars: PairedBars, said: Signals, at: Any, side: Any, minute: int) -> PathPoint:
-    there = at + minute < len(bars.ts)
-    before, after, sign = at[there], at[there] + minute, side[there]
-    follower = sign * (bars.follower_close[after] / bars.follower_close[before] - 1.0)
-    leader = sign * (bars.leader_close[after] / bars.leader_close[before] - 1.0)
-    return PathPoint(
-        minute=minute,
-        events=int(there.sum()),
-        spread_bps=_mean_bps(-sign * said.spread[after]),
-        follower_bps=_mean_bps(follower),
-        leader_bps=_mean_bps(leader),
-    )
-
-
-def _mean_bps(values: npt.NDArray[np.float64]) -> float | None:
-    known = values[np.isfinite(values)]
-    return float(known.mean() * 1e4) if len(known) else None
 
 
 def _label(params: LeadParams) -> str:

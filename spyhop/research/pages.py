@@ -11,12 +11,13 @@ import msgspec
 
 from spyhop.reports import charts, histograms
 from spyhop.reports.text import SIMULATED, amount, bounds, counts, percent, signed
-from spyhop.research.following import FollowingStudy, PathPoint
+from spyhop.research.aftermath import PathPoint
+from spyhop.research.following import FollowingStudy
 from spyhop.research.regimes import Bucket
 from spyhop.research.spreads import SpreadStudy
 from spyhop.research.study import About, Outcome
 from spyhop.research.week import WeekStudy
-from spyhop.research.words import half_life, said_of_path
+from spyhop.research.words import half_life, said_of_closing, said_of_path
 
 _STYLE = Path(charts.__file__).with_name("page.css").read_text()
 _BIN_BPS = 1.0
@@ -274,7 +275,11 @@ def _spread(study: SpreadStudy) -> list[str]:
         ["half-life around its own 30-minute mean", half_life(found.excursion_half_life)],
         ["share of the variance that is a slow level", percent(found.slow_share)],
     ]
-    return [f"<h2>The spread</h2>{_figure(picture, 'minutes a bp')}{_table(['', ''], rows)}", _run(study)]
+    return [
+        f"<h2>The spread</h2>{_figure(picture, 'minutes a bp')}{_table(['', ''], rows)}",
+        f"<h2>After the excursions</h2>{_path(study.path)}<p>{escape(said_of_closing(study.path))}</p>",
+        _run(study),
+    ]
 
 
 def _following(study: FollowingStudy) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spyhop.reports.model import Interval
+from spyhop.research.aftermath import PathPoint, path
 from spyhop.research.bar_trips import ReversionParams, Trips, reversion_trips
 from spyhop.research.chance import SEED, Earned, Floats, Places
 from spyhop.research.costs import Costs
@@ -20,6 +21,8 @@ from spyhop.research.study import About, Outcome, Rule, about, outcome
 Spread: TypeAlias = npt.NDArray[np.float64]
 
 EW_HALF_LIFE_MIN = 30.0
+PATH_MIN = 30
+"""How long excursions are looked at."""
 _MIN_FIT = 30
 _Z = 1.959963984540054
 
@@ -70,6 +73,8 @@ class SpreadStudy(msgspec.Struct, frozen=True, kw_only=True):
     latency_s: float
     distribution: Distribution | None
     histogram_bps: list[tuple[float, int]]
+    path: list[PathPoint]
+    """After the excursions, from the side that closes them."""
     outcome: Outcome
 
 
@@ -95,6 +100,7 @@ def study(
         latency_s=latency_s,
         distribution=distribution(spread, params),
         histogram_bps=histogram(spread[np.isfinite(spread)] * 1e4),
+        path=path(bars, excursions(spread, params), PATH_MIN),
         outcome=outcome(bars, rule, costs, seed),
     )
 
@@ -128,7 +134,6 @@ def distribution(spread: Spread, params: ReversionParams) -> Distribution | None
     away = excursion(spread)
     kept = np.isfinite(away)
     variance = float(np.var(spread[kept])) if kept.any() else 0.0
-    wide = np.abs(spread) >= params.entry_frac
     return Distribution(
         num=len(known),
         mean_bps=float(known.mean() * 1e4),
@@ -138,11 +143,18 @@ def distribution(spread: Spread, params: ReversionParams) -> Distribution | None
         above=float((known >= params.entry_frac).mean()),
         below=float((known <= -params.entry_frac).mean()),
         inside_exit=float((np.abs(known) <= params.exit_frac).mean()),
-        episodes=int((wide & ~np.concatenate([[False], wide[:-1]])).sum()),
+        episodes=int((excursions(spread, params) != 0).sum()),
         slow_share=1.0 - float(np.var(away[kept])) / variance if variance > 0.0 else None,
         half_life=half_life(spread),
         excursion_half_life=half_life(away),
     )
+
+
+def excursions(spread: Spread, params: ReversionParams) -> npt.NDArray[np.int8]:
+    """Return at each close the side of the follower that closes an excursion that begins there, else 0."""
+    wide = np.abs(spread) >= params.entry_frac
+    begins = wide & ~np.concatenate([[False], wide[:-1]])
+    return np.where(begins, -np.sign(spread), 0.0).astype(np.int8)
 
 
 def excursion(spread: Spread, half_life_min: float = EW_HALF_LIFE_MIN) -> Spread:

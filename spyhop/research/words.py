@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from spyhop.reports.model import Interval
 from spyhop.reports.text import SIMULATED, UNKNOWN, bounds, counts, percent, signed
-from spyhop.research.following import FollowingStudy, PathPoint
+from spyhop.research.aftermath import PathPoint
+from spyhop.research.following import FollowingStudy
 from spyhop.research.regimes import Bucket
 from spyhop.research.spreads import Distribution, HalfLife, SpreadStudy
 from spyhop.research.study import About, Outcome
@@ -24,6 +25,7 @@ def of_spread(study: SpreadStudy) -> str:
         *of_outcome(study.outcome),
         "",
         *_of_distribution(study.distribution),
+        said_of_closing(study.path),
     ]
     return "\n".join([*lines, *_warned(study.about)]) + "\n"
 
@@ -99,6 +101,19 @@ def said_of_path(path: Sequence[PathPoint]) -> str:
         f"After the {first.events:,} events, in {last.minute} min: spread {before:+.2f} to {after:+.2f} bp, follower "
         f"{signed(last.follower_bps, 'bp')}, leader {signed(last.leader_bps, 'bp')}, from the side that was taken. "
         f"Only the {before - after:+.2f} bp that the spread closed can be called following; the rest is the market's."
+    )
+
+
+def said_of_closing(path: Sequence[PathPoint]) -> str:
+    """Return how much of the excursions was left a minute later and at the end."""
+    known = [point for point in path if point.spread_bps is not None]
+    if len(known) < 3:
+        return "No excursion, so nothing closed."
+    first, soon, last = known[0], known[1], known[-1]
+    return (
+        f"After the {first.events:,} excursions: {signed(first.spread_bps, 'bp')} off at once, "
+        f"{signed(soon.spread_bps, 'bp')} after {soon.minute} min, {signed(last.spread_bps, 'bp')} after {last.minute} "
+        "min (what closes before an order arrives is nobody's)."
     )
 
 

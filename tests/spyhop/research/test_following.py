@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from spyhop.clock import NS_PER_MINUTE
-from spyhop.research.bar_trips import follow_trips, signals
+from spyhop.research.bar_trips import follow_trips
 from spyhop.research.costs import Costs
-from spyhop.research.following import delayed, everywhere, path, study
+from spyhop.research.following import delayed, everywhere, study
 from spyhop.research.paired import chosen, paired
 from spyhop.storage.lake import Lake
 from spyhop.strategies.lead import LeadParams
@@ -113,20 +113,6 @@ def test_a_delay_is_so_many_minutes_after_what_was_asked(planted: Any, latency_s
         rows = follow_trips(bars.trading, SEEDS, delayed(latency_s, minutes)).rows
         waited = (rows["entered_at"] - bars.ts[rows["i_signal"]]) / NS_PER_MINUTE
         assert set(waited.tolist()) == {first + minutes}
-
-
-def test_the_path_is_seen_from_the_side_that_is_taken(make_pair: Any) -> None:
-    leader = [10_000.0] * 6 + [10_030.0] * 4
-    follower = [10_000.0] * 7 + [10_010.0, 10_030.0, 10_030.0]
-    bars = make_pair(leader, follower)
-    params = LeadParams(direction="long", premium_frac=0.0008, discount_frac=0.0025)
-    found = path(bars, signals(bars.trading, params), 5)
-    assert [point.events for point in found] == [1, 1, 1, 1, 0, 0]
-    assert [point.follower_bps for point in found[:3]] == pytest.approx([0.0, 10.0, 30.0])
-    assert [point.leader_bps for point in found[:3]] == pytest.approx([0.0, 0.0, 0.0])
-    # what is left of the discount, falling as it closes
-    assert [point.spread_bps for point in found[:3]] == pytest.approx([29.91, 19.94, 0.0], abs=0.01)
-    assert found[4].spread_bps is None
 
 
 def test_a_leader_that_goes_on_is_not_taken_for_following(make_pair: Any) -> None:

@@ -69,7 +69,7 @@ def test_a_spread_says_everything_that_it_must(make_pair: Any) -> None:
         "p = ",
         "calm third", "Asia", "Europe", "America", "fees x 1.5", "slippage + 2 bp", "entered 1 min later",
         "Net is zero where", "half-life", "most losses in a row", "five best", "Bars of a minute",
-        "minutes without a trade", "entry_frac",
+        "minutes without a trade", "entry_frac", "After the excursions", "bp off at once",
     ):  # fmt: skip
         assert said in text, said
 

@@ -34,6 +34,9 @@ def test_two_excursions_by_hand(make_pair: Any) -> None:
     assert (told.outcome.num_events, told.outcome.num_unfinished) == (3, 1)
     assert told.distribution is not None
     assert told.distribution.episodes == 3
+    # 10, 12 and 9 bp off; a minute later 6 and 1 of the two that the data still holds
+    assert [point.events for point in told.path[:2]] == [3, 2]
+    assert [point.spread_bps for point in told.path[:2]] == pytest.approx([31 / 3, 3.5])
     assert [told.distribution.above, told.distribution.below] == pytest.approx([2 / 9, 1 / 9])
     assert told.distribution.inside_exit == pytest.approx(5 / 9)
     assert sum(count for _, count in told.histogram_bps) == 9

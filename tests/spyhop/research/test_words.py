@@ -7,9 +7,9 @@ import pytest
 
 from spyhop.reports.model import Interval
 from spyhop.research import following, spreads, words
+from spyhop.research.aftermath import PathPoint
 from spyhop.research.bar_trips import ReversionParams
 from spyhop.research.costs import Costs
-from spyhop.research.following import PathPoint
 from spyhop.research.spreads import HalfLife
 from spyhop.strategies.lead import LeadParams
 
