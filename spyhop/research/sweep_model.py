@@ -177,6 +177,10 @@ class SweepResult(msgspec.Struct, frozen=True, kw_only=True):
     """Settings that never traded."""
     num_thin: int
     """Settings that traded, but fewer times than `min_trades`."""
+    num_eligible: int
+    """Settings that traded often enough before the final period, and so take part in the tests."""
+    num_positive: int
+    """Those of them that earned anything there after costs; of worthless settings without costs about half do."""
     num_trials: int
     """All trials ever made, by the ledger."""
     period_s: float

@@ -48,6 +48,7 @@ def _head(result: SweepResult, title: str) -> str:
         (f"{result.num_trials:,}", "trials ever made on this data, by the ledger"),
         (f"{result.num_idle:,}", "settings that never traded"),
         (f"{result.num_thin:,}", f"traded fewer than {result.params.min_trades} times, never chosen"),
+        (f"{result.num_positive:,} of {result.num_eligible:,}", "earned anything before the final period, after costs"),
         ("opened" if result.final_opened else "closed", "final period"),
     ]
     return (

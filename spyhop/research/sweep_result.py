@@ -86,6 +86,7 @@ def assess(
     choice = _ranked(sweep, found, 0, often)
     chosen = int(choice[0]) if len(choice) else None
     eligible = often & (found.active[0] >= MIN_ACTIVE)
+    num_eligible, num_positive = int(eligible.sum()), int((found.sharpe[0][eligible] > 0.0).sum())
     before = sweep.pnl[:, spans.development]
     block = overfitting.block_length(before[eligible])
     walk = _walk(sweep, spans, found, often, block, params, rng)
@@ -117,6 +118,8 @@ def assess(
         num_settings=len(sweep.settings),
         num_idle=int((~traded).sum()),
         num_thin=int((traded & ~often).sum()),
+        num_eligible=num_eligible,
+        num_positive=num_positive,
         num_trials=max(num_trials, len(sweep.settings)),
         period_s=period_length(sweep.periods) / NS_PER_S,
         in_sample=_span(sweep.periods, in_sample),
@@ -135,7 +138,7 @@ def assess(
         sample=[row(int(place)) for place in sampled],
         heats=heats(names, sweep.settings[traded], found.sharpe[1][traded]),
         checks=checks,
-        verdict=judge(checks, any_eligible=chosen is not None, final_opened=open_final),
+        verdict=judge(checks, num_positive, num_eligible, final_opened=open_final),
         notes=_notes(num_trials, len(sweep.settings)),
         params=params,
         seed=seed,

@@ -30,10 +30,17 @@ def checks_of(
     return checks
 
 
-def judge(checks: Sequence[Check], *, any_eligible: bool, final_opened: bool) -> Verdict:
-    """Return the verdict; the default is "no demonstrated edge"."""
-    reasons = [check.said for check in checks]
-    if not any_eligible:
+def judge(checks: Sequence[Check], num_positive: int, num_eligible: int, *, final_opened: bool) -> Verdict:
+    """Return the verdict; the default is "no demonstrated edge".
+
+    `num_positive` of `num_eligible` settings, those that traded often enough, earned anything before the final period.
+    """
+    reasons = [
+        f"{num_positive:,} of the {num_eligible:,} settings that traded often enough earned anything after costs "
+        "before the final period.",
+        *(check.said for check in checks),
+    ]
+    if num_eligible == 0:
         return Verdict(has_edge=False, headline=f"{NO_EDGE}: no setting traded often enough to be judged", reasons=[])
     failed = [check.name for check in checks if not check.passed]
     if failed:

@@ -168,7 +168,8 @@ def test_settings_without_trades_are_counted_and_never_chosen() -> None:
     pnl[:20], num_trades[:20] = 0.0, 0
     num_trades[20:25] = 3
     result = _assess(pnl, num_trades=num_trades)
-    assert (result.num_idle, result.num_thin) == (20, 5)
+    assert (result.num_idle, result.num_thin, result.num_eligible) == (20, 5, 39)
+    assert result.num_positive == int((pnl[25:, :191].mean(axis=1) > 0).sum())
     assert result.chosen is not None
     assert result.chosen.num_trades == 100
     assert result.overfit is not None

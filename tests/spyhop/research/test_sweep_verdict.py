@@ -39,6 +39,7 @@ OVERFIT = Overfit(
     num_eligible=900,
 )
 WALK = Walk(folds=[], out_of_sample=EARNED, by_student=Interval(0.2, 1.8), by_bootstrap=Interval(0.1, 1.9), decay=0.8)
+NUM = 900
 ALL: dict[str, Any] = {"deflated": DEFLATED, "superior": SUPERIOR, "overfit": OVERFIT, "walk": WALK}
 
 
@@ -48,7 +49,7 @@ def _checks(final: Score | None = None, **changed: Any) -> list[Check]:
 
 
 def test_every_test_must_speak_for_an_edge() -> None:
-    verdict = judge(_checks(), any_eligible=True, final_opened=False)
+    verdict = judge(_checks(), NUM, NUM, final_opened=False)
     assert verdict.has_edge
     assert "unopened" in verdict.headline
     assert any("has not been opened" in reason for reason in verdict.reasons)
@@ -73,21 +74,26 @@ def test_every_test_must_speak_for_an_edge() -> None:
     ],
 )
 def test_any_test_alone_says_no(what: str, changed: Any, name: str) -> None:
-    verdict = judge(_checks(**{what: changed}), any_eligible=True, final_opened=False)
+    verdict = judge(_checks(**{what: changed}), NUM, NUM, final_opened=False)
     assert not verdict.has_edge
     assert verdict.headline == f"no demonstrated edge: fails {name}"
 
 
 def test_an_opened_final_period_that_loses_says_no_and_one_that_gains_ends_the_search() -> None:
     lost = msgspec.structs.replace(EARNED, mean_bps=-0.1)
-    assert judge(_checks(lost), any_eligible=True, final_opened=True).headline.endswith("fails final period")
-    verdict = judge(_checks(EARNED), any_eligible=True, final_opened=True)
+    assert judge(_checks(lost), NUM, NUM, final_opened=True).headline.endswith("fails final period")
+    verdict = judge(_checks(EARNED), NUM, NUM, final_opened=True)
     assert verdict.has_edge
     assert "final period" in verdict.headline
 
 
+def test_how_many_earned_anything_is_said_first() -> None:
+    verdict = judge(_checks(), 3, NUM, final_opened=False)
+    assert verdict.reasons[0].startswith("3 of the 900 settings that traded often enough earned anything after costs")
+
+
 def test_without_a_setting_there_is_nothing_to_judge() -> None:
-    verdict = judge(_checks(deflated=None), any_eligible=False, final_opened=False)
+    verdict = judge(_checks(deflated=None), 0, 0, final_opened=False)
     assert not verdict.has_edge
     assert "no setting traded often enough" in verdict.headline
 
