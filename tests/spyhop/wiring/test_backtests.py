@@ -116,6 +116,12 @@ def assert_same(one: Path, other: Path, plan: SessionPlan) -> None:
     assert read_facts(one) == read_facts(other)
     for feed, events in tapes(one, plan).items():
         assert np.array_equal(events, tapes(other, plan)[feed])
+    # a hidden file is a note of the writer's to itself
+    found = sorted(path for path in (one / "records").rglob("[!.]*") if path.is_file())
+    records = [path.relative_to(one) for path in found]
+    assert len(records) > 5
+    for path in records:
+        assert (one / path).read_bytes() == (other / path).read_bytes(), path
 
 
 @pytest.mark.slow
@@ -145,12 +151,18 @@ def test_stopped_anywhere_and_resumed_it_ends_with_the_same_journal(
 ) -> None:
     folder = tmp_path_factory.mktemp("stopped")
     planned = plan(folder)
+    num_done = 0
     for steps in stops:
         stopped = run_backtest(planned, should_stop=after(steps), every_ns=EVERY)
         assert not stopped.is_finished
         assert not is_ended(planned.folder)
+        # it goes on, and does not begin anew
+        num_done += steps
+        assert (stopped.progress.num_events > 0) is (num_done > 0)
         planned = plan_resumed(planned.folder)
-    ended = run_backtest(planned, every_ns=EVERY)
+    read: list[int] = []
+    ended = run_backtest(planned, lambda progress: read.append(progress.num_events), every_ns=EVERY)
+    assert read[0] > stopped.progress.num_events
     assert ended.is_finished
     assert ended.statistics == whole.statistics
     assert_same(ended.folder, whole.folder, planned)
