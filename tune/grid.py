@@ -89,9 +89,22 @@ def evaluate_plainly(
 
     A batch that raises is halved until the settings are alone that do; they get zeros.
     """
+    try:
+        earned, failures = objective.evaluate(arrays, names, settings), dict[int, str]()
+    except Exception:  # noqa: BLE001 - whatever a setting does, the others go on
+        earned, failures = _halved(objective, arrays, names, settings)
+    # a sum is finite where all its parts are, and reads each number once
+    for row in np.flatnonzero(~np.isfinite(earned.pnl.sum(axis=1, dtype=np.float64))):
+        failures[int(row)] = "what it earned is not a finite number"
+        earned.pnl[row], earned.num_trades[row] = 0.0, 0
+    return earned, failures
+
+
+def _halved(
+    objective: Objective, arrays: Arrays, names: Sequence[str], settings: npt.NDArray[np.float64]
+) -> tuple[Evaluated, dict[int, str]]:
     failures: dict[int, str] = {}
-    num_periods = len(objective.periods(arrays))
-    pnl = np.zeros((len(settings), num_periods), np.float32)
+    pnl = np.zeros((len(settings), len(objective.periods(arrays))), np.float32)
     num_trades = np.zeros(len(settings), np.int32)
     waiting = [(0, len(settings))]
     while waiting:
@@ -99,18 +112,13 @@ def evaluate_plainly(
         if first == stop:
             continue
         try:
-            earned = objective.evaluate(arrays, names, settings[first:stop])
-            pnl[first:stop], num_trades[first:stop] = earned.pnl, earned.num_trades
-        except Exception as error:  # noqa: BLE001 - whatever a setting does, the others go on
+            pnl[first:stop], num_trades[first:stop] = objective.evaluate(arrays, names, settings[first:stop])
+        except Exception as error:  # noqa: BLE001 - as above
             if stop - first == 1:
                 failures[first] = _reason(error)
-                pnl[first], num_trades[first] = 0.0, 0
             else:
                 middle = (first + stop) // 2
                 waiting += [(first, middle), (middle, stop)]
-    for row in np.flatnonzero(~np.isfinite(pnl).all(axis=1)):
-        failures[int(row)] = "what it earned is not a finite number"
-        pnl[row], num_trades[row] = 0.0, 0
     return Evaluated(pnl, num_trades), failures
 
 
