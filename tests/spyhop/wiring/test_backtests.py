@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from spyhop.clock import EventClock
@@ -144,7 +144,8 @@ def test_the_lake_tells_how_much_there_will_be(whole: BacktestResult, plan: Plan
 
 
 @pytest.mark.slow
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(stops=[30, 10])
 @given(stops=st.lists(st.integers(0, 80), min_size=1, max_size=3))
 def test_stopped_anywhere_and_resumed_it_ends_with_the_same_journal(
     tmp_path_factory: pytest.TempPathFactory, whole: BacktestResult, plan: Planned, stops: list[int]
