@@ -66,7 +66,7 @@ def test_no_lag_is_reported_where_both_move_at_once() -> None:
     assert not study.has_lag
     assert abs(study.lag_s) <= 5.0
     assert "move together" in study.verdict
-    assert "no lag to be seen" in study.verdict
+    assert "no lag to be seen: its interval holds 0" in study.verdict
 
 
 @pytest.mark.slow

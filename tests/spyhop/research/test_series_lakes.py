@@ -47,6 +47,16 @@ def test_a_venues_time_that_is_ours_is_no_time_of_the_venue() -> None:
     assert on_one_clock(perpetual, held("spot", quotes=(9, 1, 0)), "exchange") is None
 
 
+def test_a_row_without_a_venues_time_is_left_out_by_its_clock() -> None:
+    one = held("a", book=(9, 10, 5))
+    event, receipt, _ = one.sources["book"]
+    event[0] = receipt[0]  # such as a snapshot that was fetched
+    told, heard = on_one_clock(one, one, "exchange"), on_one_clock(one, one, "receive")
+    assert told is not None
+    assert heard is not None
+    assert (len(told[0].times), len(heard[0].times)) == (8, 9)
+
+
 def test_sources_differ_where_they_must_and_are_chosen_where_asked() -> None:
     both = held("a", quotes=(9, 1, 5)), held("b", trades=(9, 3, 5))
     pair = on_one_clock(*both, "receive")
