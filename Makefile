@@ -25,11 +25,13 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# one thread for linear algebra: on a small machine several wait for each other most of the time
 test: lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 bench: setup
-	@for name in decode replay detectors latency verdicts memory wire rows faults commit outage; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	@for name in decode replay detectors latency verdicts memory wire rows faults commit outage supervisor paper lag_meter leadlag sweep; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 # faults of the venues, one after the other, a short soak, then a thousand sessions whose processes are killed
 chaos: setup
