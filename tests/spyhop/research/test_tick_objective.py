@@ -112,6 +112,18 @@ def test_the_window_begins_with_what_was_quoted_then() -> None:
     assert earned(quotes(rose, [BEFORE, (3.0, 103.5, 104.0)]))[0] == 0
 
 
+def test_a_price_that_is_as_old_as_the_window_is_what_it_begins_with() -> None:
+    rose = [(0.0, 102.0), (0.5, 100.0), (1.5, 102.0), (30.0, 102.0)]
+    assert earned(quotes(rose, [BEFORE, (3.0, 103.5, 104.0)]))[0] == 1
+
+
+@pytest.mark.parametrize("still", [62, 63, 64, 65, 127, 128, 129, 200])
+def test_a_touch_is_found_wherever_it_lies_among_many_quotes(still: int) -> None:
+    waiting = [(2.0 + i / 1000, 100.0, 102.0) for i in range(still)]
+    touch = [(4.0, 104.0, 105.0), (4.1, 100.0, 102.0), (20.0, 90.0, 91.0)]
+    assert earned(quotes(LEADER, [BEFORE, *waiting, *touch])) == (1, pytest.approx(0.02))
+
+
 def test_costs_and_periods() -> None:
     arrays = quotes(LEADER, [BEFORE, (3.0, 103.5, 104.0)])
     objective = TickFollow(params=RULES, fees_bps=8.0, slippage_bps=1.0, latency_ms=600, period_ns=1_000 * MS)
