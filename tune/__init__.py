@@ -1,1 +1,1 @@
-"""Ray Tune sweeps and comparisons; empty until the sweep issue fills it."""
+"""Sweeps on Ray: grids as plain tasks over shared arrays, searches on Tune, every trial counted."""

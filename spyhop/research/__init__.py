@@ -1,1 +1,1 @@
-"""An empty room: studies of recorded data and over-fitting statistics will stand here; nothing does yet."""
+"""Studies of recordings: who leads whom, what following would have left, and how much of a best setting is luck."""

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from spyhop.clock import NS_PER_HOUR, NS_PER_MS, EventClock
+from spyhop.config.loading import Sources, load
 from spyhop.config.settings import Settings, decoded, encoded
 from spyhop.errors import MissingInput
 from spyhop.model.control import Session
@@ -71,6 +72,11 @@ def test_settings_with_every_guard_pass(tmp_path: Path) -> None:
     assert [check.name for check in checks if not check.passes] == []
     assert passes(checks)
     assert not passes([])
+
+
+def test_the_guarded_profile_is_one_sentence_of_symbols_away_from_fit() -> None:
+    asked = Sources(profile="guarded", environment={}, overrides=[("test", "session.symbols", "BTCUSDT,BTC-USD")])
+    assert passes(preflight(load(asked)[0].settings, NOW))
 
 
 def test_the_defaults_say_what_they_lack(tmp_path: Path) -> None:
