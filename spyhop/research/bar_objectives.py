@@ -19,7 +19,16 @@ from spyhop.clock import NS_PER_HOUR, NS_PER_MINUTE
 from spyhop.errors import UserError
 from spyhop.numerics._jit import kernel
 from spyhop.numerics.follow import BOTH, entry_side
-from spyhop.research.bar_trips import MODE, MinuteBars, bars_within, cost_of_trip, spreads, way_out, whole_bars
+from spyhop.research.bar_trips import (
+    MODE,
+    MinuteBars,
+    bars_behind,
+    bars_within,
+    cost_of_trip,
+    spreads,
+    way_out,
+    whole_bars,
+)
 from spyhop.research.objectives import Arrays, Evaluated
 from spyhop.strategies.lead import LeadParams
 
@@ -74,7 +83,7 @@ class LeadFollow(msgspec.Struct, frozen=True, kw_only=True):
         table = follow_table(self.params, names, settings)
         table[:, LEAVE] = _in_bars(table[:, LEAVE])
         order = np.lexsort(tuple(table[:, column] for column in (LEAVE, STOP_LOSS, TAKE_PROFIT, WINDOW)))
-        latency = bars_within(self.latency_s)
+        latency = bars_behind(self.latency_s)
         costs = cost_of_trip(self.fees_bps, self.slippage_bps, 1)
         period = _period_of_entry(bars.ts, self.period_ns, is_at_open=latency > 0)
         earned = nothing(len(table), len(self.periods(arrays)))

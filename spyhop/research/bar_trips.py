@@ -56,8 +56,8 @@ class MinuteBars(NamedTuple):
     """A leader's and a follower's bars, one row a minute without holes.
 
     `ts` int64, close times in nanoseconds UTC; the others float64: the leader's close, the follower's open, high, low
-    and close (all NaN where a bar is missing) and `basis`, the follower's currency in the leader's less 1 (0.0 where it
-    is not known). `_asdict()` is the arrays of a sweep.
+    and close (all NaN where a bar is missing) and `basis`, the leader's currency in the follower's less 1 (0.0 where it
+    is not known): what a spread without cause would show. `_asdict()` is the arrays of a sweep.
     """
 
     ts: npt.NDArray[np.int64]
@@ -115,7 +115,7 @@ def signals(bars: MinuteBars, params: LeadParams) -> Signals:
 
 def exits_of(params: LeadParams, latency_s: float) -> Exits:
     """Return the exits of `params` in whole bars, rounded up."""
-    return Exits(params.take_profit_frac, params.stop_loss_frac, bars_within(params.horizon_s), bars_within(latency_s))
+    return Exits(params.take_profit_frac, params.stop_loss_frac, bars_within(params.horizon_s), bars_behind(latency_s))
 
 
 def follow_trips(bars: MinuteBars, params: LeadParams, latency_s: float = 0.0) -> Trips:
@@ -190,6 +190,14 @@ def bars_within(seconds: float) -> int:
     if not 0 <= seconds < math.inf:
         raise UserError(f"{seconds:g} s is no length of time")
     return -(-round(seconds * NS_PER_S) // NS_PER_MINUTE)
+
+
+def bars_behind(latency_s: float) -> int:
+    """Return which bar's open is the first no sooner than `latency_s` after a close, counted from the close's bar.
+
+    0 for no latency: the close itself. The next bar opens at that very instant, so it comes too soon for any other.
+    """
+    return 1 + bars_within(latency_s) if latency_s else 0
 
 
 def _trips(rows: npt.NDArray[Any], count: int, num_signals: int, num_missed: int, num_unfinished: int) -> Trips:

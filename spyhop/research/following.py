@@ -40,7 +40,7 @@ def study(
         num_events=int((said.side != 0).sum()),
         num_legs=1,
         planned=Exits(params.take_profit_frac, params.stop_loss_frac),
-        walk=lambda later: follow_trips(bars.trading, params, delayed(latency_s, later)),
+        walk=lambda later: follow_trips(bars.trading, params, latency_s + later * MINUTE_S),
         earned=lambda trips: everywhere(bars, params, latency_s, trips),
     )
     return FollowingStudy(
@@ -52,16 +52,6 @@ def study(
         path=path(bars, said.side, min(_MAX_PATH, bars_within(params.horizon_s))),
         outcome=outcome(bars, rule, costs, seed),
     )
-
-
-def delayed(latency_s: float, minutes: int) -> float:
-    """Return the latency that enters `minutes` later than `latency_s` does.
-
-    Without a latency the entry is at the close that gave the signal; the least latency enters at the open after it,
-    which is the same instant, so that one more minute is asked for.
-    """
-    extra = MINUTE_S if minutes and latency_s == 0.0 else 0
-    return latency_s + minutes * MINUTE_S + extra
 
 
 def everywhere(bars: PairedBars, params: LeadParams, latency_s: float, trips: Trips) -> Earned:

@@ -60,7 +60,7 @@ class TickFollow(msgspec.Struct, frozen=True, kw_only=True):
     """Of the entry, and of the exit, on top of bid and ask."""
     latency_ms: float = 200.0
     basis: float = 0.0
-    """The follower's currency in the leader's less 1."""
+    """The leader's currency in the follower's less 1: what a spread without cause would show."""
     period_ns: int = NS_PER_HOUR
 
     @property

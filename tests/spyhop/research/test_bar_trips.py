@@ -146,20 +146,21 @@ def test_one_position_at_a_time_and_the_bar_of_an_exit_may_give_the_next_signal(
 
 
 def test_a_latency_enters_at_the_open_of_the_first_bar_that_late() -> None:
-    bars = bought((101, 101.5, 100, 100), (99, 103.1, 98.5, 100), STILL, STILL, STILL)
+    # the next bar opens at the signal's own instant: too soon for any latency at all
+    bars = bought(STILL, (101, 101.5, 100, 100), (99, 103.1, 98.5, 100), STILL, STILL, STILL)
     trip = only(follow_trips(bars, RULES, latency_s=0.2))
-    assert (trip["i_signal"], trip["i_entry"], trip["entry"], trip["entered_at"]) == (1, 2, 101.0, 2 * MINUTE)
+    assert (trip["i_signal"], trip["i_entry"], trip["entry"], trip["entered_at"]) == (1, 3, 101.0, 3 * MINUTE)
     # the exits hold within the bar of the entry
-    assert only(follow_trips(bought((101, 104, 100, 100)), RULES, latency_s=60))["i_exit"] == 2
+    assert only(follow_trips(bought(STILL, (101, 104, 100, 100)), RULES, latency_s=60))["i_exit"] == 3
     later = only(follow_trips(bars, RULES, latency_s=61))
-    assert (later["i_entry"], later["entry"], later["reason"]) == (3, 99.0, TAKE_PROFIT)
+    assert (later["i_entry"], later["entry"], later["reason"]) == (4, 99.0, TAKE_PROFIT)
     # its horizon runs from that open: 60 s are over at the same bar's close
     at_once = only(follow_trips(bars, replace(RULES, horizon_s=60), latency_s=1))
-    assert (at_once["i_exit"], at_once["reason"], at_once["exit"]) == (2, HORIZON, 100.0)
+    assert (at_once["i_exit"], at_once["reason"], at_once["exit"]) == (3, HORIZON, 100.0)
 
 
 def test_a_bar_of_entry_that_is_missing_is_no_entry() -> None:
-    trips = follow_trips(bought(GONE, STILL, STILL, STILL, STILL, STILL), RULES, latency_s=1)
+    trips = follow_trips(bought(STILL, GONE, STILL, STILL, STILL, STILL, STILL), RULES, latency_s=1)
     assert (len(trips.rows), *trips[1:]) == (0, 1, 1, 0)
     assert follow_trips(bought(), RULES, latency_s=1)[1:] == (1, 1, 0)
 
@@ -168,7 +169,7 @@ def test_nobody_knows_before_its_time_that_a_bar_of_entry_will_be_missing() -> N
     leader = [100.0, 102.0, 104.1, 104.1, 104.1, 104.1, 104.1, 104.1]
     bars = tape(leader, [STILL, STILL, STILL, GONE, STILL, STILL, STILL, STILL])
     # the order of bar 1 is under way to bar 3 when bar 2 would ask for one
-    assert follow_trips(bars, RULES, latency_s=120)[1:] == (1, 1, 0)
+    assert follow_trips(bars, RULES, latency_s=60)[1:] == (1, 1, 0)
 
 
 def test_the_basis_is_taken_out_of_the_spread() -> None:
@@ -272,6 +273,11 @@ def slow_side(bars: MinuteBars, p: LeadParams, i: int) -> int:
     return 0
 
 
+def seconds(bars: int) -> float:
+    """Return the longest latency that enters at the open `bars` behind the signal's bar: the first is no latency's."""
+    return 60.0 * (bars - 1) if bars else 0.0
+
+
 def slow_follow(bars: MinuteBars, p: LeadParams, latency: int) -> list[tuple[int, int, int, int, float]]:
     """Return (entry bar, exit bar, side, reason, exit price) of all trips."""
     trips = []
@@ -347,7 +353,7 @@ def random_bars(seed: int, num: int) -> MinuteBars:
     st.sampled_from([0.005, 0.01, 0.02]),
     st.sampled_from([0.005, 0.01, 0.02]),
     st.integers(1, 9),
-    st.integers(0, 3),
+    st.sampled_from([0, 2, 3, 4]),
     st.sampled_from(["both", "long", "short"]),
 )
 @settings(deadline=None, max_examples=60)
@@ -366,7 +372,7 @@ def test_follow_trips_are_those_of_a_slow_reading(
         horizon_s=60 * horizon - 30,
         direction=way,
     )
-    trips = follow_trips(bars, params, 60 * latency)
+    trips = follow_trips(bars, params, seconds(latency))
     found = [tuple(row) for row in trips.rows[["i_entry", "i_exit", "side", "reason", "exit"]].tolist()]
     assert found == slow_follow(bars, params, latency)
     rows = trips.rows
@@ -393,14 +399,14 @@ def test_reversion_trips_are_those_of_a_slow_reading(
     assert trips.num_signals == len(trips.rows) + trips.num_missed + trips.num_unfinished
 
 
-@given(st.integers(0, 2**32), st.integers(0, 2))
+@given(st.integers(0, 2**32), st.sampled_from([0, 2, 3]))
 @settings(deadline=None, max_examples=20)
 def test_entries_at_given_bars_get_the_same_exits(seed: int, latency: int) -> None:
     bars = random_bars(seed, 200)
-    trips = follow_trips(bars, RULES, 60 * latency)
-    again = trips_at(bars, trips.rows["i_signal"], trips.rows["side"], RULES, 60 * latency)
+    trips = follow_trips(bars, RULES, seconds(latency))
+    again = trips_at(bars, trips.rows["i_signal"], trips.rows["side"], RULES, seconds(latency))
     assert again.rows.tobytes() == trips.rows.tobytes()
     said = signals(bars, RULES)
-    everywhere = trips_at(bars, np.flatnonzero(said.side), said.side[said.side != 0], RULES, 60 * latency)
+    everywhere = trips_at(bars, np.flatnonzero(said.side), said.side[said.side != 0], RULES, seconds(latency))
     assert len(everywhere.rows) + everywhere.num_missed + everywhere.num_unfinished == np.count_nonzero(said.side)
     assert {tuple(row) for row in trips.rows.tolist()} <= {tuple(row) for row in everywhere.rows.tolist()}

@@ -9,7 +9,7 @@ import pytest
 from spyhop.clock import NS_PER_MINUTE
 from spyhop.research.bar_trips import follow_trips
 from spyhop.research.costs import Costs
-from spyhop.research.following import delayed, everywhere, study
+from spyhop.research.following import everywhere, study
 from spyhop.research.paired import chosen, paired
 from spyhop.storage.lake import Lake
 from spyhop.strategies.lead import LeadParams
@@ -106,11 +106,11 @@ def test_what_chance_earns_at_the_trades_own_bars_is_what_they_earned(planted: A
     np.testing.assert_array_equal(again[0], trips.rows["gross"])
 
 
-@pytest.mark.parametrize(("latency_s", "first"), [(0.0, 0), (1.0, 0), (60.0, 0), (61.0, 1)])
+@pytest.mark.parametrize(("latency_s", "first"), [(0.0, 0), (1.0, 1), (60.0, 1), (61.0, 2)])
 def test_a_delay_is_so_many_minutes_after_what_was_asked(planted: Any, latency_s: float, first: int) -> None:
     bars = planted(3)
     for minutes in (0, 1, 2, 5):
-        rows = follow_trips(bars.trading, SEEDS, delayed(latency_s, minutes)).rows
+        rows = follow_trips(bars.trading, SEEDS, latency_s + 60.0 * minutes).rows
         waited = (rows["entered_at"] - bars.ts[rows["i_signal"]]) / NS_PER_MINUTE
         assert set(waited.tolist()) == {first + minutes}
 
