@@ -36,11 +36,12 @@ from spyhop.wiring.accounts import account_of, desk_folder
 from spyhop.wiring.plan import LiveSource
 from spyhop.wiring.records import LEDGER_FILE, ledger_url
 
-BARE_S = 25.0
+BARE_S = 15.0
 """How long, market seconds, a position may be without a stop once everything is quiet.
 
 An order that was on its way at a kill is known only when no request for it can arrive any more, after 1.2 windows, and
-what it brought is closed or armed then; the rest is for a machine whose every second is twelve of the market.
+what it brought is closed or armed then; the rest is for a machine whose every second is twelve of the market. A close
+takes no part of it: the stop stands until the close has filled.
 """
 _STOPS = ("STOP_MARKET", "STOP", "TRAILING_STOP_MARKET")
 _ENDS = {

@@ -213,12 +213,11 @@ class OrderStage:
         if step is None or trip is None:
             return
         before, after = step
-        submit = before.submit
-        if isinstance(report, CancelRejected) and before.status is OrderStatus.CANCEL_PENDING:
+        submit, was_asked = before.submit, before.status is OrderStatus.CANCEL_PENDING
+        if isinstance(report, CancelRejected) and was_asked:
             # either its end is on the way, or it has to be asked for again
             trip.refused.append(submit.client_order_id)
             trip.recancel_at = trip.recancel_at or self._now + int(self.params.retry_ms * NS_PER_MS)
-        was_asked = before.status is OrderStatus.CANCEL_PENDING
         if not after.is_alive and submit.purpose is not Purpose.ENTRY and trip.held > 0 and not was_asked:
             # an exit ended and left something open: from now on the trip wants to be flat
             trip.purpose = trip.purpose or submit.purpose
@@ -315,12 +314,15 @@ class OrderStage:
         )
 
     def _close(self, trip: Trip, purpose: Purpose) -> None:
-        """Want the trip flat: cancel what waits, send what is held to the book unless that is under way."""
+        """Want the trip flat: cancel what waits, send what is held to the book unless that is under way.
+
+        Stops stand until nothing is held, for a close may fail; where it has, a resting limit stop may be why, and goes.
+        """
         trip.purpose = trip.purpose or purpose
         # what a market entry on its way still brings must go, too, and at once
         trip.check_at, trip.is_bare = 0, trip.held == 0
         alive = self._blotter.alive(trip.orders)
-        self._cancel(alive)
+        self._cancel(order for order in alive if trip.held == 0 or not trip.is_kept(order))
         lots = trip.uncovered(alive)
         if lots <= 0:
             return

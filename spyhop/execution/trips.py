@@ -94,9 +94,17 @@ class Trip(msgspec.Struct):
 
     def is_leaving(self, alive: Iterable[Order]) -> bool:
         """Return whether an exit at a price of `alive` has begun to fill, and stops still cover what had exits."""
+        if self.num_attempts:
+            return False
         alive = list(alive)
         stops = sum(order.left for order in alive if order.is_stop)
         return any(order.is_leaving for order in alive) and stops >= self.held - (self.entry.lots - self.armed)
+
+    def is_kept(self, order: Order) -> bool:
+        """Return whether an order is a stop that stands beside a close; a limit stop beside the first close only."""
+        if not order.is_stop or order.submit.side is not self.position.side.opposite:
+            return False
+        return order.submit.type is OrderType.STOP_MARKET or self.num_attempts == 0
 
     def dues(self) -> list[int]:
         """Return the times at which to look again."""

@@ -621,6 +621,64 @@ def test_an_unknown_close_is_waited_for() -> None:
     assert live.sent() == [(5, CLOSE, -10)]
 
 
+def test_the_stop_stands_until_the_close_has_filled() -> None:
+    live = Live()
+    live.enter()
+    live.sent()
+    live.wait(200 * S)
+    assert live.sent() == [("cancel", 2), (4, CLOSE, -10)]
+    live.hear(200 * S, cancelled(2), rejected(4))
+    live.wait(201 * S)
+    assert live.sent() == [(5, CLOSE, -10)]
+    live.hear(202 * S, fill(5, 4, Side.SELL, "a"))
+    assert live.sent() == []
+    assert len(only(live.hear(203 * S, fill(5, 6, Side.SELL, "b")), TradeClosed)) == 1
+    assert live.sent() == [("cancel", 3)]
+    live.hear(204 * S, cancelled(3))
+    assert live.stage.is_idle
+
+
+def test_a_stop_that_fires_beside_the_close_fills_what_is_held_and_no_more_is_sent() -> None:
+    live = Live()
+    live.enter()
+    live.wait(200 * S)
+    live.sent()
+    facts = live.hear(201 * S, fill(3, 10, Side.SELL, price=990), expired(4), cancelled(2))
+    (record,) = only(facts, TradeClosed)
+    assert (record.exit_purpose, record.exit_price) == ("max_hold", 990 * 0.5)
+    assert live.sent() == []
+    assert live.stage.is_idle
+
+
+def test_a_stop_that_has_begun_to_fill_does_not_hold_up_another_close() -> None:
+    live = Live()
+    live.enter()
+    live.wait(200 * S)
+    live.sent()
+    live.hear(201 * S, fill(3, 2, Side.SELL), expired(4))
+    live.wait(202 * S)
+    assert (5, CLOSE, -8) in live.sent()
+
+
+def test_escape_keeps_the_stop_until_the_close_has_filled() -> None:
+    live = Live()
+    live.enter()
+    live.sent()
+    live.stage.on_risk_state(risk_state(5 * S, RiskState.ESCAPE))
+    assert live.sent() == [("cancel", 2), (4, CLOSE, -10)]
+
+
+def test_a_limit_stop_makes_room_for_the_second_close() -> None:
+    live = Live(ExecutionParams(stop_type="limit"))
+    live.enter()
+    live.sent()
+    live.wait(200 * S)
+    assert live.sent() == [("cancel", 2), (4, CLOSE, -10)]
+    live.hear(200 * S, rejected(4))
+    live.wait(201 * S)
+    assert live.sent() == [("cancel", 3), (5, CLOSE, -10)]
+
+
 def test_a_fill_before_the_acceptance_is_a_fill() -> None:
     live = Live()
     facts = live.approve(2 * S) + live.hear(3 * S, fill(1, 4, key="x"), accepted(1), fill(1, 6, key="y"))
@@ -715,8 +773,10 @@ def test_a_late_fill_while_another_trade_is_under_way_closes_all() -> None:
     facts += live.hear(5 * S, fill(2, 10))
     live.sent()
     facts += live.hear(6 * S, fill(1, 3))
-    assert live.sent() == [("cancel", 3), ("cancel", 4), (5, CLOSE, -13)]
-    facts += live.hear(7 * S, fill(5, 13, Side.SELL, price=990), cancelled(3), cancelled(4))
+    assert live.sent() == [("cancel", 3), (5, CLOSE, -13)]
+    facts += live.hear(7 * S, fill(5, 13, Side.SELL, price=990), cancelled(3))
+    assert live.sent() == [("cancel", 4)]
+    facts += live.hear(8 * S, cancelled(4))
     (record,) = only(facts, TradeClosed)
     assert record.exit_purpose == "unwind"
     check_conservation(facts)
