@@ -316,7 +316,7 @@ class OrderStage:
     def _close(self, trip: Trip, purpose: Purpose) -> None:
         """Want the trip flat: cancel what waits, send what is held to the book unless that is under way.
 
-        Stops stand until nothing is held, for a close may fail; where it has, a resting limit stop may be why, and goes.
+        Stops stand until nothing is held, for a close may fail; a resting limit stop may be why, and goes then.
         """
         trip.purpose = trip.purpose or purpose
         # what a market entry on its way still brings must go, too, and at once
