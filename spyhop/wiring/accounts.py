@@ -39,6 +39,7 @@ from spyhop.venues.net.https import HttpClient
 from spyhop.venues.net.limits import Limit
 from spyhop.venuesim.dydx.wallets import TEST_KEY as TEST_WALLET
 from spyhop.venuesim.options import TEST_KEY
+from spyhop.wiring.fencing import fence_of
 from spyhop.wiring.killing import KillSwitch
 from spyhop.wiring.plan import LiveSource, SessionPlan
 from spyhop.wiring.venues import binance_budget
@@ -93,18 +94,19 @@ def trader_of(
     keys: Keys,
     clock: Clock,
     limits: Sequence[Limit] = (),
+    check: Callable[[], None] = lambda: None,
 ) -> Trader:
     """Return the trader of our account at `venue`, made in the loop that uses it; raise UserError without keys.
 
     Its requests count in the budget of this machine, and stop while the venue has shut any process of it out: who goes
-    on asking is banned. `limits` are those that the venue told.
+    on asking is banned. `limits` are those that the venue told. `check` may keep a signed request here (`fencing`).
     """
     ours = [one for one in instruments if one.venue is venue]
     if venue is Venue.DYDX:
-        return dydx_trader(endpoints.dydx, keys.dydx().reveal(), ours, clock)
+        return dydx_trader(endpoints.dydx, keys.dydx().reveal(), ours, clock, check=check)
     key, secret = keys.binance()
     budget = binance_budget(clock, endpoints, venue, limits)
-    return binance_trader(venue, endpoints, key.reveal(), secret.reveal(), ours, clock, budget=budget)
+    return binance_trader(venue, endpoints, key.reveal(), secret.reveal(), ours, clock, budget=budget, check=check)
 
 
 class WithLeverage:
@@ -150,7 +152,8 @@ class LiveDesk:
         venue = instruments[0].venue
         self._quotes = dict.fromkeys(one.quote for one in instruments)
         self._limits = plan.source.limits.get(venue.label, ())
-        self.trader = trader_of(venue, endpoints, instruments, keys, clock, self._limits)
+        self.fence = fence_of(plan.folder.parent, account, endpoints, _url(venue, endpoints))
+        self.trader = trader_of(venue, endpoints, instruments, keys, clock, self._limits, self.fence.check)
         self._http: HttpClient | None = None
         self._stream, stream = self._opened(venue, endpoints, instruments, keys, clock, plan)
         self.desk = Desk(
@@ -219,11 +222,14 @@ class LiveDesk:
         return self.desk.is_idle
 
     def statistics(self) -> dict[str, float]:
-        return self.desk.statistics() | {f"private_{name}": value for name, value in self._stream.statistics().items()}
+        own = self.desk.statistics() | {"fence_epoch": float(self.fence.epoch)}
+        return own | {f"private_{name}": value for name, value in self._stream.statistics().items()}
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Work until cancelled, from when the account is ours on; StorageFailed when another has it, in a group."""
+        await self.fence.hold()
         async with asyncio.TaskGroup() as group:
+            group.create_task(self.fence.run())
             group.create_task(self.desk.run())
             group.create_task(self._stream.run())
             group.create_task(self._watch())
@@ -247,6 +253,12 @@ class LiveDesk:
         await self.trader.close()
         if self._http is not None:
             await self._http.close()
+
+
+def _url(venue: Venue, endpoints: Endpoints) -> str:
+    if venue is Venue.DYDX:
+        return endpoints.dydx.node_rpc
+    return (endpoints.binance_usdm if venue is Venue.BINANCE_USDM else endpoints.binance_spot).rest
 
 
 def desk_folder(plan: SessionPlan, account: str) -> Path:

@@ -237,6 +237,19 @@ class BinanceAccount:
             return {}
 
 
+def guarded(client: Any, check: Callable[[], None]) -> Any:
+    """Have `check` called when a request that may have an effect is signed and would leave: raising keeps it here."""
+    fetch = client.fetch
+
+    async def checked(url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
+        if method != "GET":
+            check()
+        return await fetch(url, method, headers, body)
+
+    client.fetch = checked
+    return client
+
+
 def made_client(name: str, endpoints: Endpoints, key: str, secret: str, clock: Clock) -> Any:
     """Return ccxt's class for Binance pointed at the endpoints, answers judged by us."""
     speed = clock.speed if isinstance(clock, ScaledClock) else 1.0

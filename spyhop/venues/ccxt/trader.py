@@ -18,7 +18,7 @@ from spyhop.model.instruments import Instrument
 from spyhop.model.orders import CancelOrder, Liquidity, OrderStatus, OrderType, SubmitOrder, TimeInForce
 from spyhop.model.tape import Side, Venue
 from spyhop.venues.ccxt.adapter import ccxt_names
-from spyhop.venues.ccxt.binance import BinanceCalls, made_client
+from spyhop.venues.ccxt.binance import BinanceCalls, guarded, made_client
 from spyhop.venues.ccxt.binance_words import text
 from spyhop.venues.ccxt.calls import TIMEOUT_S, Calls, exchange
 from spyhop.venues.ccxt.spot import SpotTrader
@@ -53,16 +53,18 @@ def binance_trader(
     budget: Budget | None = None,
     timeout_s: float = TIMEOUT_S,
     is_ours: IsOurs = made_by_us,
+    check: Callable[[], None] = lambda: None,
 ) -> UsdmTrader | SpotTrader:
     """Return the trader of an account at Binance USDT-M or spot, made in the loop that uses it.
 
-    `budget` is that of the market (`net.limits`); `timeout_s` is of the machine. Raise NotAvailable for other venues.
+    `budget` is that of the market (`net.limits`); `timeout_s` is of the machine; `check` may keep a signed request
+    here by raising a VenueError. Raise NotAvailable for other venues.
     """
     if venue not in (Venue.BINANCE_USDM, Venue.BINANCE_SPOT):
         raise NotAvailable(f"{venue.label} is not traded by this client")
     is_spot = venue is Venue.BINANCE_SPOT
     name, time_api = ("binance", "public") if is_spot else ("binanceusdm", "fapiPublic")
-    client = made_client(name, endpoints, key, secret, clock)
+    client = guarded(made_client(name, endpoints, key, secret, clock), check)
     calls = BinanceCalls(client, clock, name=venue.label, time_api=time_api, timeout_s=timeout_s, budget=budget)
     return (SpotTrader if is_spot else UsdmTrader)(calls, instruments, account, is_ours)
 

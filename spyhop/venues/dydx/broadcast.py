@@ -6,7 +6,7 @@ answer, or one without a code, says nothing about the message, though the reques
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -83,16 +83,26 @@ class _AbciInfo(msgspec.Struct):
 
 
 class Broadcaster:
-    """Signs for one wallet and sends to one node; nothing of it ever shows the key."""
+    """Signs for one wallet and sends to one node; nothing of it ever shows the key.
 
-    def __init__(self, http: Http, endpoints: DydxEndpoints, private_key: str, clock: Clock) -> None:
+    `check` is called when a transaction is signed and would leave: the VenueError that it raises keeps it here.
+    """
+
+    def __init__(
+        self,
+        http: Http,
+        endpoints: DydxEndpoints,
+        private_key: str,
+        clock: Clock,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         # ccxt takes a while to import, and only who trades needs it
         from spyhop.venues.dydx.orders import DydxOrders
 
         digits = private_key.removeprefix("0x")
         if len(digits) != 64 or not set(digits.lower()) <= set("0123456789abcdef"):
             raise InvalidSetting("dydx private key", "not 64 hex digits")
-        self._http, self._endpoints = http, endpoints
+        self._http, self._endpoints, self._check = http, endpoints, check
         self._exchange = DydxOrders({"options": {"privateKey": digits}, "clock": Nonces(clock)})
         self.address: str = self._exchange.walletAddress
         self._account: dict[str, Any] | None = None
@@ -176,6 +186,7 @@ class Broadcaster:
             signed = exchange.sign_dydx_tx(secret, message, "", exchange.options["chainName"], self._account, None)
         except Exception as error:  # noqa: BLE001 - not sent; its text may hold what was signed with
             raise VenueRefused(self._url, 0, 0, f"cannot be signed: {type(error).__name__}") from None
+        self._check()
         await self._judge(await self._send(signed))
 
     async def _send(self, signed: str) -> bytes:

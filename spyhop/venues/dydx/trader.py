@@ -356,13 +356,16 @@ def dydx_trader(
     params: DydxTraderParams | None = None,
     reference: Callable[[int], float] = lambda instrument: 0.0,
     known: Iterable[str] = (),
+    check: Callable[[], None] = lambda: None,
 ) -> DydxTrader:
     """Return a trader with connections of its own; `known` are client order ids of earlier lives.
+
+    `check` may keep a signed transaction here by raising a VenueError.
 
     Raise InvalidSetting unless the key is 64 hex digits.
     """
     node, indexer = HttpClient(clock), limits.client(clock)
-    broadcaster = Broadcaster(node, endpoints, private_key, clock)
+    broadcaster = Broadcaster(node, endpoints, private_key, clock, check)
     rest = DydxRest(indexer, endpoints)
     trader = DydxTrader(
         broadcaster,

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
+from spyhop.clock import WallClock
 from spyhop.config.secrets import Secret, Secrets
 from spyhop.config.settings import SessionConfig, Settings
-from spyhop.errors import NotAvailable, StateError, Throttled, UserError
+from spyhop.errors import NotAvailable, StateError, Throttled, UserError, VenueUnavailable
 from spyhop.model.accounts import VenueBalance, VenueOrder
 from spyhop.model.instruments import Instrument
 from spyhop.model.orders import (
@@ -30,6 +31,7 @@ from spyhop.model.orders import (
 )
 from spyhop.model.tape import Side, Venue
 from spyhop.simulation.feed import usual_instrument
+from spyhop.storage.lease import Lease
 from spyhop.venues.ccxt.spot import SpotTrader
 from spyhop.venues.ccxt.usdm import UsdmTrader
 from spyhop.venues.desk.desk import DeskParams
@@ -51,6 +53,7 @@ from spyhop.wiring.accounts import (
     routes,
     trader_of,
 )
+from spyhop.wiring.fencing import Fence
 from spyhop.wiring.killing import KillSwitch
 from spyhop.wiring.plan import LiveSource, RunRequest, SessionPlan, plan_session
 from spyhop.wiring.trading import market_of
@@ -362,6 +365,35 @@ def test_a_pulled_switch_stops_entries_at_the_desk_and_lets_exits_pass(
             await at_work.heard(Fill, again.client_order_id)
             await at_work.take(out)
             await at_work.heard(Fill, out.client_order_id)
+
+    asyncio.run(story())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("symbol", ["BTCUSDT", "binance-spot:BTCUSDT", "BTC-USD"])
+def test_while_an_account_is_anothers_its_desk_waits_and_its_trader_sends_nothing(
+    venues: Endpoints, planned: Callable[[str], SessionPlan], symbol: str
+) -> None:
+    plan = planned(symbol)
+    keys, switch = Keys(REAL, is_simulated=True), KillSwitch(plan.folder.parent)
+
+    async def story() -> None:
+        own = LiveDesk(plan, account_of(plan.session.instruments[0]), keys, switch)
+        path = own.fence._lease.path
+        another = Fence("another", Lease(path, "another", "elsewhere", WallClock()), WallClock())
+        await another.hold()
+        work = asyncio.create_task(own.run())
+        with pytest.raises(VenueUnavailable, match="not the right"):
+            await own.trader.submit(market(plan, 1, Side.BUY, 10, reference=1))
+        assert own.reports_since(0) == []
+        assert not work.done()
+        another._lease.release()
+        at_work = Working(own, work)
+        await at_work.heard(Reconciled)
+        assert own.statistics()["fence_epoch"] == 2.0
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        await own.close()
 
     asyncio.run(story())
 
