@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import socket
 from collections.abc import Iterator, Sequence
@@ -123,7 +124,8 @@ def run(
 
         def show(pace: Pace, what: str) -> None:
             failed = f", {pace.failed:,} failed" if pace.failed else ""
-            left = f", {duration(pace.left_s)} left" if pace.done < pace.total else ""
+            # nobody knows before the first is done
+            left = f", {duration(pace.left_s)} left" if pace.done < pace.total and math.isfinite(pace.left_s) else ""
             meter.show(pace.done, pace.total, f"{pace.rate:,.0f} settings/s{left}{failed}", what=what)
 
         return sweeps.run(

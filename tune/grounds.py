@@ -136,7 +136,10 @@ def _backtest(asked: Asked, base: Settings, space: Space) -> Ground:
     root = str(Path(asked.lake).absolute()) if lake.is_local else asked.lake
     objective = back_test(base, space, root, symbols, source.start, end, round(asked.period_s * NS_PER_S))
     said = f"back-tests of {', '.join(keys)} in {asked.lake}"
-    return Ground(objective, {}, digests(lake, keys, ()), said, base.lead.horizon_s, is_cheap=False)
+    horizon_s = _highest(space, "decision.exits.max_hold_s", base.decision.exits.max_hold_s)
+    if base.lead.enters:
+        horizon_s = max(horizon_s, _highest(space, "lead.horizon_s", base.lead.horizon_s))
+    return Ground(objective, {}, digests(lake, keys, ()), said, horizon_s, is_cheap=False)
 
 
 def digests(lake: Lake, keys: Sequence[str], channels: Sequence[str]) -> tuple[str, ...]:

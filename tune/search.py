@@ -35,6 +35,7 @@ from spyhop.clock import NS_PER_S, Clock, WallClock
 from spyhop.errors import UserError
 from spyhop.research.objectives import Arrays, Objective
 from spyhop.storage.files import replace_durably
+from spyhop.wiring.backtests import Passed
 from tune.costly import BackTest
 from tune.grid import Pace, evaluate_plainly
 from tune.space import Axis, Space
@@ -43,7 +44,7 @@ STEPS = 8
 """Reports of a trial that is not stopped."""
 PROPOSED_FILE = "proposed.npz"
 LOOKED_FILE = "looked.jsonl"
-SCORE = "score"
+SCORE, REASON = "score", "reason"
 RETRIES = 3
 REDUCTION = 3
 """ASHA lets one in so many go on at each rung."""
@@ -94,8 +95,10 @@ def searched(
         return np.zeros((0, len(space.axes))), 0
     if grid.num_errors == total:
         raise UserError(f"every trial of the search died; the first said: {str(grid.errors[0]).splitlines()[-1]}")
-    looked, whole = _seen(folder / LOOKED_FILE, space)
+    looked, whole, reasons = _seen(folder / LOOKED_FILE, space)
     points = whole if isinstance(objective, BackTest) else looked
+    if not len(points):
+        raise UserError(f"no setting of the search came to its end: {reasons[0] if reasons else 'nobody says why'}")
     written = io.BytesIO()
     np.savez(written, points=points, num_looked=len(looked))
     replace_durably(done, written.getvalue())
@@ -116,7 +119,8 @@ def _tuner(
     trainable = ray_tune.with_resources(
         ray_tune.with_parameters(body, objective=objective, arrays=dict(arrays)), {"cpu": 1}
     )
-    path = folder / kind
+    # Tune takes what is not absolute for the address of a store
+    path = folder.absolute() / kind
     if ray_tune.Tuner.can_restore(str(path)):
         return ray_tune.Tuner.restore(str(path), trainable, resume_unfinished=True, resume_errored=True)
     search: Any = BasicVariantGenerator(random_state=budget.seed)
@@ -145,7 +149,7 @@ def _tuner(
         ),
         run_config=ray_tune.RunConfig(
             name=kind,
-            storage_path=str(folder.absolute()),
+            storage_path=str(path.parent),
             failure_config=ray_tune.FailureConfig(max_failures=RETRIES),
             callbacks=[_Watch(folder / LOOKED_FILE)],
             verbose=0,
@@ -169,7 +173,7 @@ def _trial(
         body(objective, arrays, space, point, edges, state)
     except Exception as error:  # noqa: BLE001 - whatever a setting does, the search goes on
         log.info("a trial failed: %s", error)
-        ray_tune.report({SCORE: FAILED})
+        ray_tune.report({SCORE: FAILED, REASON: f"{type(error).__name__}: {error}"})
 
 
 class _State(NamedTuple):
@@ -220,9 +224,9 @@ def _walk_costly(
     pnl = state.pnl.tolist()
     last = [sum(pnl)]
 
-    def on_period(passed: Any) -> bool:
-        pnl.append(passed.total - last[0])
-        last[0] = passed.total
+    def on_period(passed: Passed) -> bool:
+        pnl.append(passed.net - last[0])
+        last[0] = passed.net
         if len(pnl) in edges:
             _State(np.array(pnl), passed.num_trades, passed.snapshot()).report()
         return len(pnl) < int(edges[-1])
@@ -257,7 +261,8 @@ def _code(axis: Axis, value: Any) -> float:
     return float(axis.codes()[int(value)]) if axis.values else float(value)
 
 
-def _seen(path: Path, space: Space) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _seen(path: Path, space: Space) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], list[str]]:
+    reasons: list[str] = []
     looked: list[list[float]] = []
     whole: list[list[float]] = []
     for line in path.read_bytes().split(b"\n")[:-1]:
@@ -269,7 +274,8 @@ def _seen(path: Path, space: Space) -> tuple[npt.NDArray[np.float64], npt.NDArra
         looked.append(point)
         if step.number >= STEPS and step.score > FAILED:
             whole.append(point)
-    return _distinct(looked, space), _distinct(whole, space)
+        reasons += [step.reason] if step.reason else []
+    return _distinct(looked, space), _distinct(whole, space), reasons
 
 
 def _distinct(points: list[list[float]], space: Space) -> npt.NDArray[np.float64]:
@@ -321,6 +327,7 @@ class _Step(msgspec.Struct, frozen=True):
     config: dict[str, float]
     number: int
     score: float
+    reason: str = ""
 
 
 class _Watch(ray_tune.Callback):
@@ -333,7 +340,8 @@ class _Watch(ray_tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         config = {path: float(value) for path, value in result["config"].items()}
-        step = _Step(config, int(result["training_iteration"]), float(result[SCORE]))
+        reason = str(result.get(REASON, ""))
+        step = _Step(config, int(result["training_iteration"]), float(result[SCORE]), reason)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("ab") as file:
             file.write(msgspec.json.encode(step) + b"\n")

@@ -25,7 +25,7 @@ from spyhop.config.settings import Settings, decoded, encoded
 from spyhop.errors import JournalDamaged, MissingInput, UserError
 from spyhop.research.sweep_model import AssessParams, SweepResult
 from spyhop.research.sweep_page import page
-from spyhop.research.sweep_result import assess
+from spyhop.research.sweep_result import assess, require_enough
 from spyhop.storage.files import replace_durably
 from tune.batches import Batch, Batches
 from tune.grid import Pace, Swept, evaluate_all
@@ -117,6 +117,8 @@ def run(
     data is too short to judge anything.
     """
     clock = clock or WallClock()
+    # before a night of work, not after it
+    require_enough(ground.objective.periods(ground.arrays), _params(plan, ground))
     name = sweep_id(plan, ground.data)
     trials.begin(name, plan.asked.objective, ground.data, clock.now_ns())
     with Batches(folder / "batches") as batches:

@@ -162,6 +162,11 @@ def _checked(names: Sequence[str], settings: Numbers, pnl: Numbers, num_trades: 
     return _Sweep(values, pnl, num_trades.astype(np.int64), periods.astype(np.int64), plateau.neighbours(values))
 
 
+def require_enough(periods: Ints, params: AssessParams | None = None) -> None:
+    """Raise UserError when `periods` (beginnings, ns UTC) are too few to be judged under `params`."""
+    _spans(periods, params or AssessParams())
+
+
 def _spans(periods: Ints, params: AssessParams) -> _Spans:
     horizon, embargo = round(params.horizon_s * NS_PER_S), round(params.embargo_s * NS_PER_S)
     _, final = keep_final(periods, params.final_frac)

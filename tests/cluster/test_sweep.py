@@ -67,6 +67,38 @@ def test_a_week_of_minutes_is_swept_and_gone_on_with(connected: None, lake: str,
     assert '"type":"opened"' in (tmp_path / "runs" / "trials.jsonl").read_text()
 
 
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.storm
+def test_whole_back_tests_are_searched_step_by_step(
+    connected: None, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data.import_data([recordings / "binance_raw" / "usdm_btcusdt_20240808.gz"], "lake", lambda progress: None)
+    told = CliRunner().invoke(
+        app,
+        ["sweep", "--objective", "backtest", "--lake", "lake", "--symbols", "BTCUSDT", "--search", "asha",
+         "--param", "decision.filter.min_probability=0.02:0.3", "--samples", "5", "--period-s", "1",
+         "--set", "decision.exits.max_hold_s=20", "--set", "decision.filter.min_confidence=0.01"],
+    )  # fmt: skip
+    assert told.exit_code == 0, told.output
+    assert told.output.startswith("no demonstrated edge")
+    assert "5 settings looked at now, 5 ever on these recordings" in told.output
+    (folder,) = (tmp_path / "runs" / "sweeps").iterdir()
+    walked = [json.loads(line) for line in (folder / "search" / "looked.jsonl").read_text().splitlines()]
+    assert not any(step["reason"] for step in walked)
+    assert {step["number"] for step in walked} >= set(range(1, 9))
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_too_short_data_is_said_before_anything_is_tried(connected: None, lake: str, tmp_path: Path) -> None:
+    told = swept(tmp_path, ["--lake", lake, "--symbols", "BTC", *GRID, "--period-s", "43200"])
+    assert isinstance(told.exception, UserError)
+    assert "too few to train on" in str(told.exception)
+    assert not (tmp_path / "runs" / "trials.jsonl").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -30,17 +30,22 @@ def test_a_score_is_the_sharpe_ratio_of_a_period() -> None:
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["optuna", pytest.param("asha", marks=pytest.mark.storm)])
-def test_failing_settings_do_not_end_a_search(local_ray: None, tmp_path: Path, kind: str) -> None:
+def test_failing_settings_do_not_end_a_search(
+    local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    # as on a command line: Tune itself takes no folder that is not absolute
+    monkeypatch.chdir(tmp_path)
+    folder = Path("search")
     paces: list[Pace] = []
     objective = toys.Momentum(raises_above=0.0022)
     budget = Budget(num_samples=8, num_periods=12, seed=1)
-    points, num_looked = searched(kind, objective, toys.prices(), SPACE, budget, tmp_path, on_progress=paces.append)
+    points, num_looked = searched(kind, objective, toys.prices(), SPACE, budget, folder, on_progress=paces.append)
     assert num_looked == len(points) == 8
     assert ((points[:, 0] >= 0.0001) & (points[:, 0] <= 0.003)).all()
     assert set(np.round(points[:, 1] * 10_000)) <= set(range(1, 31))
     assert paces[-1].total == 8
     # what it proposed is kept: nothing is searched again
-    again, _ = searched(kind, objective, toys.prices(), SPACE, budget, tmp_path)
+    again, _ = searched(kind, objective, toys.prices(), SPACE, budget, folder)
     assert again.tobytes() == points.tobytes()
 
 
