@@ -1,1 +1,1 @@
-"""Ray Serve deployments of inference; empty until the model issue fills it."""
+"""Ray Serve deployments of inference."""

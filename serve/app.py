@@ -6,23 +6,22 @@ from typing import Any
 
 import msgspec
 from ray import serve as ray_serve  # noqa: TID251  the ban means the name `serve`, which is ours
-from starlette.requests import Request
 
 
 class NoArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What may be asked of the application: nothing yet."""
 
 
-@ray_serve.deployment
 class Models:
     """A replica. Feeds and executors never live in one: an upgrade runs two at once."""
 
-    async def __call__(self, request: Request) -> dict[str, Any]:
-        """Answer a request of any path with what this replica is and which models it holds."""
+    async def __call__(self, request: object) -> dict[str, Any]:
+        """Answer a request of any path with how this replica is and which models it holds."""
         return {"status": "ok", "models": []}
 
 
 def build(arguments: dict[str, Any]) -> ray_serve.Application:
     """Return the application; raise ValidationError for arguments that nobody reads."""
     msgspec.convert(arguments, NoArguments)
-    return Models.bind()
+    application: ray_serve.Application = ray_serve.deployment()(Models).bind()
+    return application
