@@ -12,8 +12,9 @@ from typing import Protocol
 
 import msgspec
 
-from actors.carrier import Target
-from spyhop.clock import Clock
+from actors.carrier import METRICS_EVERY_S, Target
+from actors.metrics import Meters
+from spyhop.clock import NS_PER_S, Clock
 from spyhop.engine.edges import Position, Receipt
 from spyhop.engine.streams import END_OF_TIME
 from spyhop.engine.vessels import Messages, OrderVessel, Vessel
@@ -106,10 +107,15 @@ class DeskPost:
     async def run(self, stir: Callable[[], None]) -> None:
         """Work until cancelled; `stir` is called when the vessel was told something."""
         working = asyncio.create_task(self.desk.run())
+        meters, published = Meters(f"desk:{self.account}"), 0
         try:
             while not working.done():
                 if self.hear():
                     stir()
+                now = self._clock.monotonic_ns()
+                if now - published >= METRICS_EVERY_S * NS_PER_S:
+                    published = now
+                    meters.publish(self.desk.statistics())
                 try:
                     await asyncio.wait_for(self._arrived.wait(), TICK_S)
                 except TimeoutError:

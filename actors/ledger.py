@@ -10,7 +10,8 @@ from typing import TypeVar
 
 import ray
 
-from actors.carrier import Health, Target
+from actors.carrier import METRICS_EVERY_S, Health, Target
+from actors.metrics import Meters
 from actors.stages import leave_on_failure
 from spyhop.clock import NS_PER_S, Clock, WallClock
 from spyhop.engine.edges import Receipt
@@ -57,10 +58,14 @@ class LedgerActor:
         return self._name
 
     async def _run(self) -> None:
+        meters, published = Meters(self._name), 0
         while True:
             now, began = self._clock.monotonic_ns(), self._attempt_began
             if began is None or now - began < STUCK_S * NS_PER_S:
                 self._beat = now
+                if now - published >= METRICS_EVERY_S * NS_PER_S:
+                    published = now
+                    meters.publish(self._outage.statistics(now))
             await asyncio.sleep(BEAT_S)
 
     async def receive(self, edge: str, number: int, data: bytes) -> Receipt:

@@ -15,6 +15,7 @@ from pathlib import Path
 import ray
 
 from actors.carrier import Carrier, Companion, Health, Pace, Target
+from actors.metrics import Meters
 from spyhop.clock import WallClock
 from spyhop.engine.edges import Receipt
 from spyhop.engine.vessels import RECORDS, Vessel
@@ -36,7 +37,9 @@ class StageActor:
         join: Callable[[Vessel], Sequence[Companion]] = lambda vessel: (),
     ) -> None:
         self._name = name
-        self._carrier = Carrier(name, build, checkpoint, WallClock(), join)
+        self._clock = WallClock()
+        self._carrier = Carrier(name, build, checkpoint, self._clock, join)
+        self._meters = Meters(name)
         self._life = asyncio.get_running_loop().create_task(self._carrier.run(pace))
         self._life.add_done_callback(leave_on_failure)
 
@@ -49,7 +52,13 @@ class StageActor:
 
     async def connect(self, targets: Mapping[str, Target]) -> None:
         """Take the far ends of the edges."""
-        self._carrier.connect(targets)
+        self._carrier.connect(self._watched(targets))
+
+    def _watched(self, targets: Mapping[str, Target]) -> Mapping[str, Target]:
+        return {
+            edge: Target(self._meters.watched(edge, target.handle, self._clock), target.edge)
+            for edge, target in targets.items()
+        }
 
     async def drain(self) -> None:
         """End the feed where it is."""
@@ -86,7 +95,7 @@ class RiskSupervisor(StageActor):
         if self._carrier.restarts:
             committed = await targets[RECORDS].handle.committed.remote("risk")
             self._carrier.begin_epoch(committed)
-        self._carrier.connect(targets)
+        self._carrier.connect(self._watched(targets))
 
 
 class ExecutorActor(StageActor):

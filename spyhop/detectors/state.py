@@ -228,8 +228,9 @@ def bars_of(state: State) -> dict[str, np.void]:
 
 
 def statistics_of(state: State) -> dict[str, float]:
-    """Return every counter of the fold as `room.counter`, and the rows and events seen."""
-    counters: dict[str, float] = {}
+    """Return every counter of the fold as `room.counter`, the rows and events seen, and `mid` once there is a price."""
+    mid = float(state["loop"]["mid"][0])
+    counters = {"mid": mid} if mid > 0.0 else {}
     for room in ("loop", "sequence", "top", "bars", "book"):
         record = state[room][0]
         for name in record.dtype.names:

@@ -168,6 +168,7 @@ class RiskStage:
             "refused": float(state.num_verdicts - state.num_approved),
             **{f"refusals:{code}": float(count) for code, count in sorted(state.refusals.items())},
             "equity": self._account.equity,
+            "drawdown": max(0.0, 1.0 - self._account.equity / standing.day_peak) if standing.day_peak > 0.0 else 0.0,
             "daily_loss": self._account.daily_loss,
             "margin_in_use": standing.exposure.margin,
             "losses_in_row": float(standing.account.num_losses_in_row),
