@@ -6,6 +6,7 @@ import ast
 import copy
 import importlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -344,3 +345,25 @@ def test_disks_that_matter_outlive_their_machines() -> None:
     assert gcs["autoDelete"] is False
     assert any(gcs["deviceName"] in command for command in document("gcp")["head_start_ray_commands"])
     assert gcp["market"]["node_config"]["disks"][0]["autoDelete"] is False
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.parametrize("head", ["onprem"], indirect=True)
+def test_a_killed_and_a_frozen_node_are_noticed(head: tuple[dict[str, Any], dict[str, str]]) -> None:
+    _, shipped = head
+    settings = {name: value for name, value in shipped.items() if name.startswith("RAY_health_check_")}
+    # a node that is new is left alone for five seconds, which nobody needs to wait for here
+    environment = {**os.environ, **settings, "RAY_AUTH_MODE": "disabled", "RAY_health_check_initial_delay_ms": "0"}
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("lost_nodes.py"))],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    noticed = json.loads(done.stdout.splitlines()[-1])
+    assert noticed["killed"] < NOTICED_WITHIN_S
+    assert noticed["frozen"] < NOTICED_WITHIN_S
