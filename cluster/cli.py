@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cluster import backtest_cli, cluster_cli, lead_lag_cli, preflight_cli, sweep_cli
+from cluster import backtest_cli, cluster_cli, lead_lag_cli, preflight_cli, status_cli, sweep_cli
 from cluster.data_cli import data_app
 from cluster.flags import (
     SOURCE,
@@ -52,7 +52,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(study_app, name="study")
-for _more in (backtest_cli, cluster_cli, lead_lag_cli, preflight_cli, sweep_cli):
+for _more in (backtest_cli, cluster_cli, lead_lag_cli, preflight_cli, status_cli, sweep_cli):
     _more.register(app, study_app)
 
 INTERRUPTED = 130

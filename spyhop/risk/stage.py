@@ -22,7 +22,7 @@ from spyhop.risk.health import HealthParams, Market
 from spyhop.risk.limits import UNLIMITED, Breach, Case, LimitParams, first_breach, validate
 from spyhop.risk.sizing import Conditions, Size, SizingParams, add_budget, profit_r, size
 from spyhop.risk.standing import Notice, Standing, StandingState, since
-from spyhop.risk.states import RANK, StateParams, gravest, size_frac
+from spyhop.risk.states import RANK, StateParams, Watch, gravest, size_frac
 from spyhop.risk.tails import TailParams, TailRisk
 
 _LAYOUT = "risk 2"
@@ -178,7 +178,15 @@ class RiskStage:
                 f"risk_state:{instrument.key}": float(RANK[self.state_of(number)])
                 for number, instrument in self._instruments.items()
             },
+            **{name: value for scope, watch in standing.watches.items() for name, value in self._why(scope, watch)},
         }
+
+    def _why(self, scope: int, watch: Watch) -> list[tuple[str, float]]:
+        """Return what each cause of a state measured, and its bound."""
+        where = f"{self._instruments[scope].key} " if scope in self._instruments else ""
+        named = [(f"{where}{code}", cause) for code, cause in sorted(watch.causes.items())]
+        measured = [(f"cause:{name}", cause.measured) for name, cause in named]
+        return measured + [(f"bound:{name}", cause.limit) for name, cause in named]
 
     def _instrument(self, number: int) -> Instrument:
         if number not in self._instruments:
