@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 
 from spyhop.engine.mailbox import Mailbox
+from spyhop.engine.pyramiding import Pyramiding
 from spyhop.engine.streams import END_OF_TIME, ArrayStreams, MessageStream
 from spyhop.model import rows as rows_model
 from spyhop.model.decisions import Decision, Intent
@@ -195,10 +196,13 @@ class RiskOutput(msgspec.Struct, frozen=True):
 
 
 class RiskNode:
-    """Intents, observations and facts in; verdicts and changes of the risk state out. The only maker of `Approved`."""
+    """Intents, observations and facts in; verdicts and changes of the risk state out. The only maker of `Approved`.
 
-    def __init__(self, stage: Judging) -> None:
-        self._stage = stage
+    Where there is `adds`, its wishes are judged at the observation that they come from, like any intent.
+    """
+
+    def __init__(self, stage: Judging, adds: Pyramiding | None = None) -> None:
+        self._stage, self._adds = stage, adds
         self.intents: MessageStream[Wish] = MessageStream("intents")
         self.facts: MessageStream[Fact] = MessageStream("facts")
         self.seq = 0
@@ -213,8 +217,7 @@ class RiskNode:
         approved: list[Ticket] = []
         entries: list[Entry] = []
         while (head := self.intents.peek()) is not None and self.facts.watermark >= head.ts:
-            for fact in self.facts.take_before(head.ts):
-                self._stage.on_fact(fact)
+            self._learn(head.ts)
             self._open_epochs(head.ts, entries)
             wish = self.intents.pop()
             said = self._judged(wish)
@@ -223,16 +226,30 @@ class RiskNode:
         head = self.intents.peek()
         watermark = head.ts if head is not None else self.intents.watermark
         if watermark == END_OF_TIME:
-            for fact in self.facts.take_before(self.facts.watermark):
-                self._stage.on_fact(fact)
+            self._learn(self.facts.watermark)
         return RiskOutput(approved, entries, watermark)
+
+    def _learn(self, before: int) -> None:
+        for fact in self.facts.take_before(before):
+            self._stage.on_fact(fact)
+            if self._adds is not None:
+                self._adds.on_fact(fact)
 
     def _judged(self, wish: Wish) -> list[Verdict | Notice]:
         notices = self._stage.on_observation(wish) if isinstance(wish, Observation) else []
-        verdicts = [self._stage.on_intent(wish)] if isinstance(wish, Intent) else []
+        verdicts = [self._verdict(wish)] if isinstance(wish, Intent) else []
+        if self._adds is not None and isinstance(wish, Observation):
+            add = self._adds.on_observation(wish)
+            verdicts += [self._verdict(add)] if add is not None else []
         notices = [*notices, *self._stage.take_notices()]
         # what facts did to a state is said now: nobody may be told of a moment that is over
         return [*(msgspec.structs.replace(notice, ts=wish.ts) for notice in notices), *verdicts]
+
+    def _verdict(self, intent: Intent) -> Verdict:
+        verdict = self._stage.on_intent(intent)
+        if self._adds is not None:
+            self._adds.on_verdict(verdict)
+        return verdict
 
     def _open_epochs(self, ts: int, entries: list[Entry]) -> None:
         while self._epochs and self._epochs[0].at_seq <= self.seq:
@@ -253,19 +270,23 @@ class RiskNode:
                 msgspec.msgpack.encode(self.facts.pending()),
                 self.facts.watermark,
                 self.seq,
+                self._adds.snapshot() if self._adds is not None else b"",
             )
         )
 
     def restore(self, snapshot: bytes) -> None:
-        stage, intents, intents_mark, facts, facts_mark, self.seq = msgspec.msgpack.decode(
-            snapshot, type=tuple[bytes, bytes, int, bytes, int, int]
+        stage, intents, intents_mark, facts, facts_mark, self.seq, adds = msgspec.msgpack.decode(
+            snapshot, type=tuple[bytes, bytes, int, bytes, int, int, bytes]
         )
         self._stage.restore(stage)
+        if self._adds is not None:
+            self._adds.restore(adds)
         self.intents.restore(_INTENTS.decode(intents), intents_mark)
         self.facts.restore(_FACTS.decode(facts), facts_mark)
 
     def statistics(self) -> dict[str, float]:
-        return {"mailbox": float(len(self.intents)), **self._stage.statistics()}
+        adds = self._adds.statistics() if self._adds is not None else {}
+        return {"mailbox": float(len(self.intents)), **self._stage.statistics(), **adds}
 
 
 class OrderOutput(msgspec.Struct, frozen=True):

@@ -1,9 +1,12 @@
 """Pyramiding: what to add to a winner and what to take off it, with one stop for all, and size by confidence.
 
 A plan and nothing more: `next_add` and `next_cut` look at a trip and a price and say lots and the new common stop;
-whoever trades them tells the trip what was filled. R is the distance in ticks from the first entry to its stop. Risk is
-counted in whole tick-lots and so for linear contracts: what all of it loses if it is closed at the common stop, where
-a part that would gain there makes up for nothing.
+whoever trades them tells the trip what was filled. In a session adds are wished for by `engine.pyramiding`, judged by
+the supervisor and sent by the order stage, which leaves cuts to take-profit orders at their levels.
+
+R is the distance in ticks from the first entry to its stop. Risk is counted in whole tick-lots and so for linear
+contracts: what all of it loses if it is closed at the common stop, where a part that would gain there makes up for
+nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 class PyramidParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When to add and when to take off; multiples are of R, fractions of the first entry's lots."""
 
-    max_adds: Annotated[int, msgspec.Meta(ge=0, le=3)] = 3
+    max_adds: Annotated[int, msgspec.Meta(ge=0, le=3)] = 0
+    """None by default. The supervisor permits no more than `risk.sizing.max_adds` besides."""
     add_every_r: Annotated[float, msgspec.Meta(ge=1)] = 1.0
     """The k-th add comes no earlier than k times this beyond the first entry."""
     add_frac: Share = 0.5
@@ -31,6 +35,8 @@ class PyramidParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """With an add the common stop follows to so far behind the price; it is never loosened."""
     slippage_ticks: Annotated[int, msgspec.Meta(ge=0)] = 0
     """By which an add may be filled worse than its price and still be within the risk."""
+    ask_every_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    """How long after a refusal the supervisor is asked again."""
     cut_levels_r: tuple[Annotated[float, msgspec.Meta(gt=0)], ...] = ()
     """Where lots are taken off, ascending."""
     cut_fracs: tuple[Share, ...] = ()
@@ -146,5 +152,10 @@ def lots_by_confidence(lots: int, confidence: float, least_frac: float = 0.0) ->
     return min(lots, math.floor(lots * max(confidence, least_frac) + 1e-9))
 
 
+def tighter(side: Side, stop: int, other: int) -> int:
+    """Return the one of two stops (ticks) at which less is lost."""
+    return max(stop, other) if side is Side.BUY else min(stop, other)
+
+
 def _tighter(pyramid: Pyramid, stop: int) -> int:
-    return max(pyramid.stop, stop) if pyramid.side is Side.BUY else min(pyramid.stop, stop)
+    return tighter(pyramid.side, pyramid.stop, stop)

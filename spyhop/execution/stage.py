@@ -1,29 +1,30 @@
 """The order stage: approvals and venue reports in; commands to the gateway and facts out.
 
-One round trip an instrument at a time. An approval becomes an entry; what of it is filled gets a bracket of exits
-(reduce-only, the one cancels the others); the maximum hold and the end of the session close at the book. Whatever an
-exit leaves open is tried again until the position is flat; a stop that ends without having fired is replaced by a close
-at once, and so is a holding that a late fill opened. An order whose outcome is unknown is never sent again: the gateway
-asks and tells. Now is event time: that of the approval, of the report heard, of the deadline passed.
+One round trip an instrument at a time. An approval becomes an entry, or an add to what is held; what of it is filled
+gets a bracket of exits (reduce-only, the one cancels the others); the maximum hold and the end of the session close at
+the book. Whatever an exit leaves open is tried again until the position is flat; a stop that ends without having fired
+is replaced by a close at once, and so is a holding that a late fill opened. An order whose outcome is unknown is never
+sent again: the gateway asks and tells. Now is event time: that of the approval, of the report heard, of the deadline
+passed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Protocol
+from typing import Protocol
 
 import msgspec
 
 from spyhop.clock import NS_PER_MS
 from spyhop.errors import StateError
-from spyhop.execution import orders, sightings, trips
+from spyhop.execution import brackets, orders, sightings, trips
+from spyhop.execution.adds import Adds
 from spyhop.execution.blotter import Blotter, BlotterState, Past, cause_of
-from spyhop.execution.brackets import BracketParams, exits
-from spyhop.execution.orders import Order
+from spyhop.execution.params import ExecutionParams
+from spyhop.execution.sender import Sender
 from spyhop.execution.trips import ExitPrices, Trip
 from spyhop.model.instruments import Instrument
 from spyhop.model.orders import (
-    CancelOrder,
     CancelRejected,
     Difference,
     Fact,
@@ -35,25 +36,14 @@ from spyhop.model.orders import (
     Purpose,
     Reconciled,
     Report,
-    SubmitOrder,
 )
 from spyhop.model.tape import Events
 from spyhop.model.verdicts import Approved, RiskState, RiskStateChanged
 from spyhop.ports import Gateway
 
+__all__ = ["ExecutionParams", "KeepingGateway", "OrderStage", "OrderState"]
+
 _NEVER = (1 << 63) - 1
-
-
-class ExecutionParams(BracketParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How approvals become orders."""
-
-    entry_type: trips.EntryType = "market"
-    """What is not a market entry stands at the decision's reference price."""
-    entry_wait_ms: Annotated[float, msgspec.Meta(gt=0)] = 5_000.0
-    """How long an entry that rests may wait before what is left of it is cancelled."""
-    retry_ms: Annotated[float, msgspec.Meta(gt=0)] = 500.0
-    """Before an exit that left something open, or a cancellation that was rejected, is tried again."""
-    max_close_attempts: Annotated[int, msgspec.Meta(ge=1)] = 100_000
 
 
 class KeepingGateway(Gateway, Protocol):
@@ -94,6 +84,8 @@ class OrderStage:
         self.params, self._gateway, self._must_agree = params, gateway, must_agree
         self._instruments = {instrument.id: instrument for instrument in instruments}
         self._blotter = Blotter(session)
+        self._sender = Sender(self._blotter, gateway)
+        self._adds = Adds(params, self._instruments, self._blotter, self._sender)
         self._state = OrderState()
 
     @property
@@ -101,13 +93,16 @@ class OrderStage:
         return self._blotter.state.now
 
     def on_approved(self, approved: Approved) -> list[Fact]:
-        """Send the entry of an approval, or say as a REJECTED order why it may not be one any more."""
+        """Send the entry or the add of an approval, or say as a REJECTED order why it may not be one any more."""
         s = self._state
         now = self._blotter.begin(approved.ts, f"approval {approved.seq}")
-        instrument = self._instruments.get(approved.intent.instrument)
-        order = trips.entry_order(approved, instrument, now, self._blotter.next_id(), self.params.entry_type)
         reason = self._objection(approved)
         s.epoch = max(s.epoch, approved.epoch)
+        if not reason and approved.intent.instrument in s.trips:
+            self._adds.begin(s.trips[approved.intent.instrument], approved)
+            return self._blotter.taken()
+        instrument = self._instruments.get(approved.intent.instrument)
+        order = trips.entry_order(approved, instrument, now, self._blotter.next_id(), self.params.entry_type)
         if reason:
             self._blotter.begin(now, f"refused approval {approved.seq}")
             self._blotter.refuse(order, reason)
@@ -116,7 +111,7 @@ class OrderStage:
         s.trips[order.instrument] = trip
         if order.type is OrderType.LIMIT:
             trip.entry_due = now + int(self.params.entry_wait_ms * NS_PER_MS)
-        self._send(order)
+        self._sender.send(order)
         return self._blotter.taken()
 
     def on_risk_state(self, changed: RiskStateChanged) -> list[Fact]:
@@ -129,8 +124,9 @@ class OrderStage:
                 if changed.state is RiskState.ESCAPE:
                     self._close(trip, Purpose.KILL)
                 else:
+                    self._adds.drop(trip, "the risk state is HALT")
                     alive = self._blotter.alive(trip.orders)
-                    self._cancel(order for order in alive if order.submit.purpose is Purpose.ENTRY)
+                    self._sender.cancel(order for order in alive if order.submit.purpose is Purpose.ENTRY)
         return self._blotter.taken()
 
     def advance(self, events: Events, until: int) -> list[Fact]:
@@ -169,8 +165,8 @@ class OrderStage:
             return f"the approval expired {(self._now - approved.expires) / NS_PER_MS:.3f} ms ago"
         if number in s.ended:
             return "the session has ended"
-        if number in s.trips:
-            return "a trade of this instrument is under way"
+        if number in s.trips and (reason := self._adds.objection(s.trips[number], approved)):
+            return reason
         if approved.lots < 1:
             return f"{approved.lots} lots cannot be ordered"
         if not s.clean.get(number, not self._must_agree):
@@ -218,7 +214,9 @@ class OrderStage:
             # either its end is on the way, or it has to be asked for again
             trip.refused.append(submit.client_order_id)
             trip.recancel_at = trip.recancel_at or self._now + int(self.params.retry_ms * NS_PER_MS)
-        if not after.is_alive and submit.purpose is not Purpose.ENTRY and trip.held > 0 and not was_asked:
+        self._adds.on_step(trip, report)
+        is_exit = submit.purpose is not Purpose.ENTRY and submit.client_order_id not in trip.cuts
+        if not after.is_alive and is_exit and trip.held > 0 and not was_asked:
             # an exit ended and left something open: from now on the trip wants to be flat
             trip.purpose = trip.purpose or submit.purpose
             is_stop = submit.purpose is Purpose.STOP_LOSS and not before.is_closing
@@ -238,14 +236,16 @@ class OrderStage:
         elif not is_own:
             # of a trip that is over, while another is under way: what is held is not what was approved
             trip.purpose, trip.is_bare = trip.purpose or Purpose.UNWIND, True
+        was_flat = trip.held == 0
         trip.fill(instrument, fill)
         if purpose is Purpose.ENTRY:
             if trip.deadline == 0 and trip.approved.intent.max_hold_ns > 0:
                 trip.deadline = fill.ts + trip.approved.intent.max_hold_ns
-        elif not trip.purpose:
+        elif not trip.purpose and (trip.held == 0 or fill.client_order_id not in trip.cuts):
             trip.purpose = purpose
-        # nothing stands against what an order that ended, or two exits at once, brought us
-        if trip.purpose and (not before.is_alive or trip.position.side is trip.side.opposite):
+        # nothing stands against what came after the end: of its order, of what was held, or by two exits at once
+        is_over = not before.is_alive or trip.position.side is trip.side.opposite
+        if trip.purpose and (is_over or (was_flat and purpose is Purpose.ENTRY)):
             trip.is_bare = True
 
     def _review(self, number: int, trip: Trip) -> None:
@@ -261,7 +261,8 @@ class OrderStage:
                 trip.check_at = self._now + int(self.params.retry_ms * NS_PER_MS)
             return
         if trip.entry.lots > 0:
-            self._cancel(alive)
+            self._adds.drop(trip, "nothing is held any more")
+            self._sender.cancel(alive)
             if not trip.is_told and not any(order.submit.purpose is Purpose.ENTRY for order in alive):
                 self._tell(number, trip)
         if not alive:
@@ -279,39 +280,16 @@ class OrderStage:
 
     # what we send
 
-    def _send(self, order: SubmitOrder) -> None:
-        self._blotter.change(Order(order))
-        self._gateway.send(order)
-
     def _arm(self, trip: Trip) -> None:
         """Send the exits of what was filled and has none yet."""
         lots = trip.entry.lots - trip.armed
         if lots <= 0:
             return
         trip.armed += lots
-        for kind, purpose, at in exits(self.params, trip):
-            self._exit(trip, kind, purpose, lots, at)
-
-    def _exit(self, trip: Trip, kind: OrderType, purpose: Purpose, lots: int, at: ExitPrices) -> None:
-        order = trips.exit_order(trip, self._now, self._blotter.next_id(), kind, purpose, lots, at)
-        trip.orders.append(order.client_order_id)
-        self._send(order)
-
-    def _cancel(self, alive: Iterable[Order]) -> None:
-        for order in alive:
-            is_worked = order.status in (OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED)
-            # a market order that is not worked in parts is gone before a cancellation could reach it
-            is_gone = order.submit.type is OrderType.MARKET and not is_worked
-            if order.is_closing or is_gone or order.status is OrderStatus.CANCEL_PENDING:
-                continue
-            self._take_back(order)
-
-    def _take_back(self, order: Order) -> None:
-        submit = order.submit
-        self._blotter.change(orders.moved(order, OrderStatus.CANCEL_PENDING))
-        self._gateway.send(
-            CancelOrder(ts=self._now, client_order_id=submit.client_order_id, instrument=submit.instrument)
-        )
+        for kind, purpose, at in brackets.exits(self.params, trip):
+            self._sender.exit(trip, kind, purpose, lots, at)
+        for kind, part, at in brackets.cuts(self.params, trip, lots):
+            trip.cuts.append(self._sender.exit(trip, kind, Purpose.TAKE_PROFIT, part, at))
 
     def _close(self, trip: Trip, purpose: Purpose) -> None:
         """Want the trip flat: cancel what waits, send what is held to the book unless that is under way.
@@ -319,10 +297,11 @@ class OrderStage:
         Stops stand until nothing is held, for a close may fail; a resting limit stop may be why, and goes then.
         """
         trip.purpose = trip.purpose or purpose
+        self._adds.drop(trip, "what is held is being closed")
         # what a market entry on its way still brings must go, too, and at once
         trip.check_at, trip.is_bare = 0, trip.held == 0
         alive = self._blotter.alive(trip.orders)
-        self._cancel(order for order in alive if trip.held == 0 or not trip.is_kept(order))
+        self._sender.cancel(order for order in alive if trip.held == 0 or not trip.is_kept(order))
         lots = trip.uncovered(alive)
         if lots <= 0:
             return
@@ -333,7 +312,7 @@ class OrderStage:
             purpose, trip.is_final = Purpose.SESSION_END, True
         elif trip.purpose != trips.LIQUIDATION:
             purpose = Purpose(trip.purpose)
-        self._exit(trip, OrderType.MARKET, purpose, lots, ExitPrices())
+        self._sender.exit(trip, OrderType.MARKET, purpose, lots, ExitPrices())
 
     # what time tells
 
@@ -343,12 +322,12 @@ class OrderStage:
                 self._blotter.begin(ts, f"cancel again {trip.entry_id}")
                 refused, trip.refused, trip.recancel_at = trip.refused, [], 0
                 for order in self._blotter.alive(refused):
-                    self._take_back(order)
+                    self._sender.take_back(order)
             if 0 < trip.entry_due <= ts:
                 self._blotter.begin(ts, f"entry wait {trip.entry_id}")
                 trip.entry_due = 0
                 alive = self._blotter.alive(trip.orders)
-                self._cancel(order for order in alive if order.submit.purpose is Purpose.ENTRY)
+                self._sender.cancel(order for order in alive if order.submit.purpose is Purpose.ENTRY)
             if 0 < trip.deadline <= ts:
                 self._blotter.begin(ts, f"maximum hold {trip.entry_id}")
                 trip.deadline = 0

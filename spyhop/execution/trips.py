@@ -75,6 +75,11 @@ class Trip(msgspec.Struct):
     is_bare: bool = False
     is_final: bool = False
     is_told: bool = False  # its TradeClosed is out
+    stop: int = 0  # the common one once it was moved, ticks
+    adds: list[Approved] = []  # those whose orders were sent
+    adding: Approved | None = None  # waits until the stop `raised` stands
+    raised: str = ""
+    cuts: list[str] = []  # orders that take a part off
     num_attempts: int = 0
 
     @property
@@ -86,6 +91,11 @@ class Trip(msgspec.Struct):
     def held(self) -> int:
         """Return the lots that are open."""
         return abs(self.position.lots)
+
+    @property
+    def stop_at(self) -> int:
+        """Return the stop in ticks, that of the approval until it was moved."""
+        return self.stop or self.approved.intent.stop
 
     def uncovered(self, alive: Iterable[Order]) -> int:
         """Return the lots that are open and that no order of `alive` closes at the book; below zero for too many."""
@@ -149,6 +159,8 @@ def closed(trip: Trip, instrument: Instrument, ts: int, sequence: int) -> TradeC
     approved, intent = trip.approved, trip.approved.intent
     entry, leave = trip.entry, trip.exit
     gross = trip.position.realized(instrument) - trip.forfeited
+    margin = approved.margin + sum(add.margin for add in trip.adds)
+    asked = approved.lots + sum(add.lots for add in trip.adds)
     moves = [trip.side * (price / entry.average - 1.0) for price in (trip.low, trip.high)]
     return TradeClosed(
         ts=ts,
@@ -165,10 +177,10 @@ def closed(trip: Trip, instrument: Instrument, ts: int, sequence: int) -> TradeC
         entry_price=entry.average * instrument.tick,
         exit_price=leave.average * instrument.tick,
         take_profit_price=intent.take_profit * instrument.tick,
-        stop_loss_price=intent.stop * instrument.tick,
+        stop_loss_price=trip.stop_at * instrument.tick,
         lots=entry.lots,
         notional=entry.notional,
-        margin=approved.margin * entry.lots / approved.lots,
+        margin=margin * entry.lots / asked,
         leverage=approved.leverage,
         exit_purpose=trip.purpose,
         gross=gross,

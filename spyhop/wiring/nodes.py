@@ -14,6 +14,7 @@ from spyhop.engine.feeds import ArrayFeed, CatalogFeed, CutFeed, SlicedFeed
 from spyhop.engine.mailbox import Mailbox
 from spyhop.engine.nodes import DecisionNode, OrderNode, RiskNode
 from spyhop.engine.pipeline import Pipeline
+from spyhop.engine.pyramiding import Pyramiding
 from spyhop.engine.vessels import DecisionVessel, FeedVessel, OrderVessel, RiskVessel, has_decision
 from spyhop.execution.emulation import EmulatingGateway
 from spyhop.execution.splitting.gateway import SplittingGateway
@@ -103,9 +104,11 @@ def deciding(plan: SessionPlan, name: str) -> RowFlag:
 
 
 def risk_node(plan: SessionPlan) -> RiskNode:
-    """Return the risk stage behind its inputs."""
-    settings = plan.settings
-    return RiskNode(RiskStage(settings.risk, plan.session.instruments, settings.session.equity_usdt, FIRST_EPOCH))
+    """Return the risk stage behind its inputs, with what wishes for adds where that was asked for."""
+    settings, instruments = plan.settings, plan.session.instruments
+    pyramid = settings.execution.pyramid
+    adds = Pyramiding(pyramid, instruments) if pyramid.max_adds else None
+    return RiskNode(RiskStage(settings.risk, instruments, settings.session.equity_usdt, FIRST_EPOCH), adds)
 
 
 def order_node(plan: SessionPlan) -> OrderNode:

@@ -26,7 +26,7 @@ LONG = opened(Side.BUY, 1000, 10, 990)  # R is 10 ticks, 100 tick-lots are at st
 
 
 def test_a_winner_is_added_to_at_every_r() -> None:
-    params = PyramidParams(add_frac=0.5)
+    params = PyramidParams(max_adds=3, add_frac=0.5)
     assert next_add(LONG, 1009, params) is None
     assert next_add(LONG, 1010, params) == Step(5, 1000, 0)
     once = added(LONG, 1010, 5, 1000)
@@ -40,7 +40,7 @@ def test_a_winner_is_added_to_at_every_r() -> None:
 
 def test_a_short_is_the_mirror_of_a_long() -> None:
     short = opened(Side.SELL, 1000, 10, 1010)
-    params = PyramidParams(add_frac=0.5)
+    params = PyramidParams(max_adds=3, add_frac=0.5)
     assert next_add(short, 991, params) is None
     assert next_add(short, 990, params) == Step(5, 1000, 0)
     assert added(short, 990, 5, 1000).stop == 1000
@@ -48,13 +48,13 @@ def test_a_short_is_the_mirror_of_a_long() -> None:
 
 def test_an_add_is_no_larger_than_the_risk_permits() -> None:
     # at 1010 the stop follows to 995 only: 10 lots still risk 5 ticks each, so 50 are left for 15 + 1 each
-    params = PyramidParams(add_frac=1.0, trail_r=1.5, slippage_ticks=1)
+    params = PyramidParams(max_adds=3, add_frac=1.0, trail_r=1.5, slippage_ticks=1)
     assert next_add(LONG, 1010, params) == Step(3, 995, 0)
 
 
 def test_nothing_is_added_where_nothing_is_left_of_the_risk() -> None:
-    assert next_add(LONG, 1010, PyramidParams(trail_r=5.0)) is None
-    assert next_add(LONG, 990, PyramidParams()) is None
+    assert next_add(LONG, 1010, PyramidParams(max_adds=3, trail_r=5.0)) is None
+    assert next_add(LONG, 990, PyramidParams(max_adds=3)) is None
 
 
 def test_the_stop_is_never_loosened() -> None:
@@ -79,7 +79,7 @@ def test_what_was_added_last_comes_off_first() -> None:
     two = added(LONG, 1010, 5, 1000)
     assert cut(two, 7, 1).entries == ((1000, 8),)
     assert cut(two, 20, 1).entries == ()
-    assert next_add(cut(two, 20, 1), 1050, PyramidParams()) is None
+    assert next_add(cut(two, 20, 1), 1050, PyramidParams(max_adds=3)) is None
 
 
 @given(
@@ -93,6 +93,7 @@ def test_what_was_added_last_comes_off_first() -> None:
 )
 def test_no_more_is_ever_at_stake_than_at_the_first_entry(side, unit, lots, slippage, add_frac, trail, moves) -> None:
     params = PyramidParams(
+        max_adds=3,
         add_frac=add_frac,
         trail_r=trail,
         slippage_ticks=slippage,

@@ -12,6 +12,7 @@ from spyhop.clock import NS_PER_MS, NS_PER_S
 from spyhop.errors import StateError
 from spyhop.execution.blotter import REMEMBERED
 from spyhop.execution.emulation import EmulatingGateway
+from spyhop.execution.pyramids import PyramidParams
 from spyhop.execution.stage import ExecutionParams, OrderStage
 from spyhop.ledger.account import Account
 from spyhop.model.decisions import Intent
@@ -1052,3 +1053,142 @@ def test_cuts_and_restarts_anywhere_give_the_same_facts(long_tape, params: Execu
     facts += one.advance(rest, FOREVER)
     assert facts == expected
     assert one.snapshot() == whole.snapshot()
+
+
+# adds and cuts
+
+ADDING = ExecutionParams(pyramid=PyramidParams(max_adds=2, add_frac=0.5))
+
+
+def add_to(live: Live, ts: int, seq: int = 2, stop: int = 1005, **keywords) -> list[Fact]:
+    """Approve an add of up to 20 lots at 1015."""
+    return live.approve(ts, seq=seq, lots=20, reference=1015, take=1020, stop=stop, **keywords)
+
+
+def test_an_add_waits_until_the_common_stop_stands_and_takes_the_old_ones_back_then() -> None:
+    live = Live(ADDING)
+    live.enter()
+    live.sent()
+    add_to(live, 5 * S)
+    assert live.sent() == [(4, OrderType.STOP_MARKET, -10)]
+    facts = live.hear(5 * S + 10 * MS, accepted(4))
+    assert live.sent() == [("cancel", 3), (5, CLOSE, 5)]  # half of the first entry, whatever was approved
+    facts += live.hear(6 * S, fill(5, 5, price=1015), cancelled(3))
+    assert live.sent() == [(6, OrderType.TAKE_PROFIT_MARKET, -5), (7, OrderType.STOP_MARKET, -5)]
+    stops = [f.order.trigger for f in only(facts, OrderChanged) if number_of(f) == 7]
+    assert stops == [1005]
+    facts = live.hear(7 * S, fill(4, 10, Side.SELL, price=1005), fill(7, 5, Side.SELL, price=1005))
+    record = closed(facts)
+    assert (record.lots, record.entry_price, record.stop_loss_price) == (15, 1005 * 0.5, 1005 * 0.5)
+    assert record.exit_purpose == "stop_loss"
+    live.hear(8 * S, cancelled(2), cancelled(6))
+    assert live.stage.is_idle
+
+
+def test_without_the_setting_nothing_is_added() -> None:
+    live = Live()
+    live.enter()
+    live.sent()
+    (told,) = add_to(live, 5 * S)
+    assert (told.status, told.reason) == ("rejected", "a trade of this instrument is under way")
+    assert live.sent() == []
+
+
+def test_what_may_not_be_added_is_a_fact() -> None:
+    live = Live(ADDING)
+    live.approve(2 * S)
+    assert add_to(live, 2 * S)[-1].reason == "a trade of this instrument is under way"
+    live.hear(3 * S, accepted(1), fill(1, 10))
+    against = live.approve(4 * S, seq=3, side=Side.SELL)
+    assert against[-1].reason == "an add has to be on the side of what is held"
+    add_to(live, 5 * S)
+    assert add_to(live, 5 * S, seq=4)[-1].reason == "a trade of this instrument is under way"
+    live.stage.on_risk_state(risk_state(6 * S, RiskState.ESCAPE))
+    assert add_to(live, 7 * S, seq=5)[-1].reason == "what is held is being closed"
+
+
+def test_the_last_add_is_the_last() -> None:
+    live = Live(msgspec.structs.replace(ADDING, pyramid=PyramidParams(max_adds=1, add_frac=0.5)))
+    live.enter()
+    add_to(live, 5 * S, stop=990)  # the stop stands where it should: the add goes out at once
+    live.hear(6 * S, fill(4, 5))
+    assert add_to(live, 7 * S, seq=3)[-1].reason == "1 adds were made"
+
+
+def test_an_add_whose_stop_comes_too_late_or_never_is_refused() -> None:
+    live = Live(ADDING)
+    live.enter()
+    add_to(live, 5 * S)
+    live.sent()
+    facts = live.hear(6 * S + 10 * MS, accepted(4))
+    assert live.sent() == [("cancel", 3)]
+    assert only(facts, OrderChanged)[-1].reason == "the approval expired 10.000 ms ago"
+    live = Live(ADDING)
+    live.enter()
+    live.sent()
+    add_to(live, 5 * S)
+    facts = live.hear(5 * S + MS, rejected(4))
+    # the price is beyond the new stop, so all has to go; the old stop stands meanwhile
+    assert live.sent()[1:] == [("cancel", 2), (6, CLOSE, -10)]
+    assert "what is held is being closed" in [f.reason for f in only(facts, OrderChanged)]
+
+
+@pytest.mark.parametrize("state", [RiskState.HALT, RiskState.ESCAPE])
+def test_no_risk_state_lets_a_waiting_add_out(state: RiskState) -> None:
+    live = Live(ADDING)
+    live.enter()
+    add_to(live, 5 * S)
+    live.stage.on_risk_state(risk_state(5 * S + 1, state))
+    live.sent()
+    live.hear(5 * S + 10 * MS, accepted(4))
+    assert not any(lots > 0 for _, *rest in live.sent() for lots in rest[1:])
+
+
+def test_an_add_that_fills_after_the_stop_did_is_closed_at_once() -> None:
+    live = Live(ADDING)
+    live.enter()
+    add_to(live, 5 * S, stop=990)
+    live.hear(6 * S, fill(3, 10, Side.SELL, price=990))
+    live.sent()
+    live.hear(6 * S + MS, fill(4, 5))
+    assert live.sent() == [(5, CLOSE, -5)]
+
+
+def test_a_waiting_add_is_in_the_snapshot() -> None:
+    one, other = Live(ADDING), Live(ADDING)
+    one.enter()
+    add_to(one, 5 * S)
+    other.stage.restore(one.stage.snapshot())
+    one.sent()
+    assert one.hear(5 * S + MS, accepted(4)) == other.hear(5 * S + MS, accepted(4))
+    assert one.sent() == other.sent() == [("cancel", 3), (5, CLOSE, 5)]
+
+
+def test_parts_are_taken_off_at_their_levels_and_the_rest_goes_on() -> None:
+    cutting = ExecutionParams(pyramid=PyramidParams(cut_levels_r=(1.0, 1.5), cut_fracs=(0.3, 0.2)))
+    live = Live(cutting)
+    facts = live.enter()
+    parts = [(number_of(f), f.order.trigger, f.order.lots) for f in only(facts, OrderChanged) if number_of(f) > 3]
+    assert parts == [(4, 1010, 3), (5, 1015, 2)]
+    live.sent()
+    facts += live.hear(5 * S, fill(4, 3, Side.SELL, price=1010))
+    facts += live.hear(6 * S, rejected(5))
+    facts += live.wait(10 * S)
+    assert live.sent() == []  # what is left keeps its exits and goes on
+    facts += live.hear(11 * S, fill(2, 7, Side.SELL, price=1020), expired(2))
+    assert live.sent() == [("cancel", 3)]
+    record = closed(facts)
+    assert (record.exit_purpose, record.exit_price) == ("take_profit", 1017 * 0.5)
+    check_conservation(facts)
+
+
+def test_parts_are_taken_off_by_orders_that_we_emulate() -> None:
+    cutting = ExecutionParams(pyramid=PyramidParams(cut_levels_r=(1.0,), cut_fracs=(0.3,)))
+    up = joined([trade(5 * S, 1, 1013), trade(8 * S, -1, 985)])
+    emulated = play(stage(cutting, has=PLAIN), [approval(take=1500)], joined([MARKET, up]))
+    natively = play(stage(cutting), [approval(take=1500)], joined([MARKET, up]))
+    for facts in (emulated, natively):
+        exits = [fill.lots for fill in only(facts, Fill) if fill.side is Side.SELL]
+        assert exits == [3, 7]
+        assert closed(facts).exit_purpose == "stop_loss"
+        check_conservation(facts)

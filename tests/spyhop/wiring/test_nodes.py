@@ -8,21 +8,27 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from spyhop.clock import NS_PER_S
+from spyhop.clock import NS_PER_S, EventClock
+from spyhop.config.settings import SessionConfig, Settings
 from spyhop.engine.feeds import ArrayFeed, CatalogFeed, SlicedFeed
+from spyhop.engine.pyramiding import FIRST_ADD
 from spyhop.engine.vessels import FeedVessel
+from spyhop.execution.pyramids import PyramidParams
 from spyhop.model import rows as rows_model
 from spyhop.model import tape
 from spyhop.model.decisions import LEAD_FOLLOW, Decision
+from spyhop.model.orders import Fill, OrderChanged
 from spyhop.model.rows import DECIDING, RowFlag, Rows
 from spyhop.model.tape import Events, Venue
+from spyhop.model.verdicts import Approved
 from spyhop.ports import Feed
 from spyhop.simulation.feed import GenerativeFeed, usual_instrument
-from spyhop.storage.journal import SessionTapes, read_tape
+from spyhop.storage.journal import SessionTapes, read_facts, read_tape
 from spyhop.strategies.lead import LeadParams
 from spyhop.wiring import nodes
-from spyhop.wiring.plan import SessionPlan, plan_replay
+from spyhop.wiring.plan import RunRequest, SessionPlan, plan_replay, plan_session
 from spyhop.wiring.records import MemoryRecords, NoTapes
+from spyhop.wiring.sessions import replay, run_local
 
 START = 1_764_288_000 * NS_PER_S
 
@@ -214,3 +220,39 @@ def test_a_feed_that_comes_back_older_adds_nothing_to_its_tape_twice(
     assert np.array_equal(
         whole, tape.joined([reference.step().events for _ in range(1_000) if not reference.is_finished])
     )
+
+
+@pytest.mark.slow
+def test_a_session_adds_to_winners_leaves_in_parts_and_is_replayed_to_the_bit(
+    tmp_path: Path, eager: Callable[[Settings], Settings]
+) -> None:
+    settings = eager(Settings(session=SessionConfig(hours=0.1, runs=str(tmp_path))))
+    pyramid = PyramidParams(max_adds=2, trail_r=0.8, ask_every_s=1.0, cut_levels_r=(1.5,), cut_fracs=(0.3,))
+    exits = replace(settings.decision.exits, take_profit_frac=0.01, stop_loss_frac=0.0003)
+    settings = replace(
+        settings,
+        decision=replace(settings.decision, exits=exits),
+        risk=replace(settings.risk, sizing=replace(settings.risk.sizing, max_adds=2, min_add_profit_r=0.2)),
+        execution=replace(settings.execution, pyramid=pyramid),
+    )
+    result = run_local(plan_session(settings, RunRequest(mode="paper"), EventClock(START)))
+    said = [entry.message for entry in read_facts(result.folder)]
+    adds = [one for one in said if isinstance(one, Approved) and one.intent.seq >= FIRST_ADD]
+    assert adds
+    for add in adds:
+        steps = [one for one in said if isinstance(one, OrderChanged) and one.order.intent_seq == add.intent.seq]
+        assert steps[-1].status == "filled"
+        (stop,) = (
+            one
+            for one in said
+            if isinstance(one, OrderChanged)
+            and (one.order.trigger, one.status, one.order.purpose) == (add.intent.stop, "open", "stop_loss")
+            and one.ts <= steps[0].ts
+        )
+        assert stop.order.lots > 0
+    lots: dict[int, int] = {}
+    for one in said:
+        if isinstance(one, Fill):
+            lots[one.instrument] = lots.get(one.instrument, 0) + one.side * one.lots
+    assert set(lots.values()) == {0}
+    assert replay(result.folder).difference is None
