@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from benchmarks.output import say
 from spyhop.numerics.lead_lag import Moves, covariances, moves, turned
-from spyhop.research.lead_lag import LeadLagParams, measured
-from spyhop.research.series import series
+from spyhop.research.lead_lag.estimate import LeadLagParams, measured
+from spyhop.research.lead_lag.series import series
 
 HOUR = 3_600_000_000_000
 SHIFTS = np.arange(-100, 101, dtype=np.int64) * 10_000_000

@@ -27,7 +27,7 @@ import numpy.typing as npt
 from benchmarks.output import say
 from benchmarks.tick_loop import plain_loop
 from spyhop.clock import NS_PER_MINUTE, NS_PER_MS
-from spyhop.research.bar_objectives import (
+from spyhop.research.objectives.bar_objectives import (
     DIRECTION,
     FOLLOW_PATHS,
     REVERSION_PATHS,
@@ -35,10 +35,10 @@ from spyhop.research.bar_objectives import (
     LeadFollow,
     SpreadReversion,
 )
-from spyhop.research.bar_trips import MinuteBars, follow_trips, signals, trips_at
-from spyhop.research.objectives import Arrays
-from spyhop.research.tick_objective import TickFollow
-from spyhop.research.tops import Tops, merged
+from spyhop.research.objectives.objective import Arrays
+from spyhop.research.objectives.tick_objective import TickFollow
+from spyhop.research.objectives.tops import Tops, merged
+from spyhop.research.studies.bar_trips import MinuteBars, follow_trips, signals, trips_at
 from spyhop.strategies.lead import LeadParams
 
 START = 1_764_288_000_000_000_000

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from spyhop.clock import NS_PER_MS, NS_PER_S
 from spyhop.numerics._jit import kernel
 from spyhop.numerics.follow import NOT_TOUCHED, STOP, entry_side, touched
-from spyhop.research.bar_objectives import (
+from spyhop.research.objectives.bar_objectives import (
     DIRECTION,
     DISCOUNT,
     FALL,
@@ -21,9 +21,9 @@ from spyhop.research.bar_objectives import (
     TAKE_PROFIT,
     WINDOW,
 )
-from spyhop.research.bar_trips import cost_of_trip
-from spyhop.research.objectives import Arrays, Evaluated
-from spyhop.research.tick_objective import TickFollow
+from spyhop.research.objectives.objective import Arrays, Evaluated
+from spyhop.research.objectives.tick_objective import TickFollow
+from spyhop.research.studies.bar_trips import cost_of_trip
 
 _FLAT, _ORDERED, _OPEN = range(3)
 

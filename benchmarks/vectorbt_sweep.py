@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spyhop.numerics.follow import entry_side
-from spyhop.research.bar_objectives import (
+from spyhop.research.objectives.bar_objectives import (
     DIRECTION,
     DISCOUNT,
     FALL,
@@ -25,7 +25,7 @@ from spyhop.research.bar_objectives import (
     TAKE_PROFIT,
     WINDOW,
 )
-from spyhop.research.bar_trips import MinuteBars, spreads
+from spyhop.research.studies.bar_trips import MinuteBars, spreads
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

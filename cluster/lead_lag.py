@@ -11,12 +11,12 @@ from cluster.commands import print_json, stdout
 from cluster.terminal import Meter
 from spyhop.clock import WallClock
 from spyhop.errors import UserError
-from spyhop.research.lead_lag import LeadLagParams, LeadLagStudy, measured
-from spyhop.research.lead_lag_lakes import lead_lag_of_lake
-from spyhop.research.lead_lag_page import page, words
-from spyhop.research.series import Series
-from spyhop.research.series_files import read_series
-from spyhop.research.series_lakes import SOURCES
+from spyhop.research.lead_lag.estimate import LeadLagParams, LeadLagStudy, measured
+from spyhop.research.lead_lag.lakes import lead_lag_of_lake
+from spyhop.research.lead_lag.page import page, words
+from spyhop.research.lead_lag.series import Series
+from spyhop.research.lead_lag.series_files import read_series
+from spyhop.research.lead_lag.series_lakes import SOURCES
 from spyhop.storage.lake import Lake
 
 

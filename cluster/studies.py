@@ -15,12 +15,12 @@ from cluster.commands import print_json
 from cluster.terminal import Meter
 from spyhop.clock import WallClock
 from spyhop.errors import UserError
-from spyhop.research import following, paired, spreads, words
-from spyhop.research import week as weeks
-from spyhop.research.bar_trips import ReversionParams
-from spyhop.research.costs import Costs
-from spyhop.research.pages import page
-from spyhop.research.paired import PairedBars
+from spyhop.research.studies import following, paired, spreads, words
+from spyhop.research.studies import week as weeks
+from spyhop.research.studies.bar_trips import ReversionParams
+from spyhop.research.studies.costs import Costs
+from spyhop.research.studies.pages import page
+from spyhop.research.studies.paired import PairedBars
 from spyhop.storage.lake import Lake
 from spyhop.strategies.lead import LeadParams
 from spyhop.wiring import data

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from spyhop.clock import NS_PER_HOUR
 from spyhop.config.settings import Settings, decoded, encoded
-from spyhop.research.objectives import Arrays, Evaluated
+from spyhop.research.objectives.objective import Arrays, Evaluated
 from spyhop.wiring import backtests
 from spyhop.wiring.backtests import Passed
 from tune.space import Space, applied

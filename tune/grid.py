@@ -19,7 +19,7 @@ import ray
 from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, WorkerCrashedError
 
 from spyhop.clock import NS_PER_S, Clock, WallClock
-from spyhop.research.objectives import Arrays, Evaluated, Objective
+from spyhop.research.objectives.objective import Arrays, Evaluated, Objective
 from tune.batches import Batch, Batches
 
 BATCH_S = 1.0

@@ -13,11 +13,11 @@ from spyhop.clock import NS_PER_S
 from spyhop.config.settings import Settings
 from spyhop.errors import UserError
 from spyhop.model.instruments import Instrument
-from spyhop.research.bar_objectives import FOLLOW_PATHS, REVERSION_PATHS, LeadFollow, SpreadReversion
-from spyhop.research.objectives import Objective
-from spyhop.research.paired import chosen, paired
-from spyhop.research.tick_objective import TickFollow
-from spyhop.research.tops import merged, tops
+from spyhop.research.objectives.bar_objectives import FOLLOW_PATHS, REVERSION_PATHS, LeadFollow, SpreadReversion
+from spyhop.research.objectives.objective import Objective
+from spyhop.research.objectives.tick_objective import TickFollow
+from spyhop.research.objectives.tops import merged, tops
+from spyhop.research.studies.paired import chosen, paired
 from spyhop.storage.lake import Lake
 from spyhop.wiring.plan import from_lake
 from tune.costly import back_test

@@ -33,7 +33,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from spyhop.clock import NS_PER_S, Clock, WallClock
 from spyhop.errors import UserError
-from spyhop.research.objectives import Arrays, Objective
+from spyhop.research.objectives.objective import Arrays, Objective
 from spyhop.storage.files import replace_durably
 from spyhop.wiring.backtests import Passed
 from tune.costly import BackTest

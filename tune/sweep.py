@@ -23,9 +23,9 @@ import pyarrow.parquet as pq
 from spyhop.clock import Clock, WallClock
 from spyhop.config.settings import Settings, decoded, encoded
 from spyhop.errors import JournalDamaged, MissingInput, UserError
-from spyhop.research.sweep_model import AssessParams, SweepResult
-from spyhop.research.sweep_page import page
-from spyhop.research.sweep_result import assess, require_enough
+from spyhop.research.sweeps.model import AssessParams, SweepResult
+from spyhop.research.sweeps.page import page
+from spyhop.research.sweeps.result import assess, require_enough
 from spyhop.storage.files import replace_durably
 from tune.batches import Batch, Batches
 from tune.grid import Pace, Swept, evaluate_all

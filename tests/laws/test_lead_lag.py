@@ -19,8 +19,8 @@ from spyhop.model.observations import LeadLag
 from spyhop.model.rows import PATH_STEP_NS, RowFlag, Rows
 from spyhop.model.tape import Events, Kind, Venue, joined
 from spyhop.numerics import lead_lag, lead_lag_stream
-from spyhop.research.lead_lag import LeadLagParams, LeadLagStudy, measured
-from spyhop.research.series import series
+from spyhop.research.lead_lag.estimate import LeadLagParams, LeadLagStudy, measured
+from spyhop.research.lead_lag.series import series
 from spyhop.simulation.feed import GenerativeFeed
 from spyhop.simulation.followers import Follower, FollowerParams
 from spyhop.strategies.lag_meter import LagMeter

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pytest
 
 from spyhop.clock import NS_PER_HOUR, NS_PER_MINUTE
-from spyhop.research.bar_objectives import LeadFollow
-from spyhop.research.sweep_result import AssessParams, SweepResult, assess
+from spyhop.research.objectives.bar_objectives import LeadFollow
+from spyhop.research.sweeps.result import AssessParams, SweepResult, assess
 
 # fewer resamples and no pictures; what is tested is tested as always
 QUICK = AssessParams(

@@ -22,7 +22,7 @@ from spyhop.model.orders import TradeClosed
 from spyhop.model.tape import EVENT, Events, Flag, Kind, Side
 from spyhop.numerics.follow import HORIZON, STOP, TAKE_PROFIT
 from spyhop.numerics.statistics import t_interval
-from spyhop.research.bar_trips import MinuteBars, follow_trips
+from spyhop.research.studies.bar_trips import MinuteBars, follow_trips
 from spyhop.simulation.followers import FollowerParams
 from spyhop.simulation.venue import VenueParams
 from spyhop.storage.differences import differences

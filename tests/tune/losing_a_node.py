@@ -19,7 +19,7 @@ SYSTEM = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "he
 
 
 def main(folder: str, count: int, seconds: float) -> None:
-    """Sweep `count` settings that take `seconds` each; the third node dies after a third of them."""
+    """Sweep `count` settings that take `seconds` each; the third node dies once it has done some of a third of them."""
     cluster = Cluster(
         initialize_head=True,
         head_node_args={"num_cpus": 1, "_system_config": SYSTEM, "include_dashboard": False},
@@ -28,12 +28,13 @@ def main(folder: str, count: int, seconds: float) -> None:
     ray.init(address=cluster.address, namespace="nodes", log_to_driver=False, configure_logging=False)
     log, doomed_id = Path(folder) / "log", doomed.node_id
     arrays, settings = toys.prices(), toys.grid(count)
-    reached = 0
+    reached, is_there = 0, True
 
     def on_batch(batch: Batch) -> None:
-        nonlocal reached
-        before, reached = reached, reached + len(batch.pnl)
-        if before <= count // 3 < reached:
+        nonlocal reached, is_there
+        reached += len(batch.pnl)
+        if is_there and reached > count // 3 and doomed_id in log.read_text():
+            is_there = False
             cluster.remove_node(doomed, allow_graceful=False)
 
     swept = evaluate_all(

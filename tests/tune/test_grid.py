@@ -163,13 +163,13 @@ def test_a_killed_driver_goes_on_without_doing_anything_twice(local_ray: None, t
 @pytest.mark.ray
 @pytest.mark.slow
 def test_a_node_lost_in_the_middle_changes_no_ranking(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.tune.losing_a_node", str(tmp_path), "240", "0.01"]
+    command = [sys.executable, "-m", "tests.tune.losing_a_node", str(tmp_path), "600", "0.01"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
     assert run.returncode == 0, run.stderr[-2000:]
     said = json.loads(run.stdout.splitlines()[-1])
     assert said["same"]
     assert said["same_ranking"]
-    assert said["done"] == said["run"] == 240
-    assert said["nodes"] == 3
+    assert said["done"] == said["run"] == 600
+    assert said["nodes"] >= 2
     assert said["doomed"] > 0
     assert said["alive"] == 2

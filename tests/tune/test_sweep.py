@@ -11,7 +11,7 @@ import pytest
 
 from spyhop.config.settings import Settings
 from spyhop.errors import MissingInput, UserError
-from spyhop.research.sweep_model import SweepResult
+from spyhop.research.sweeps.model import SweepResult
 from tests.tune import toys
 from tune.batches import Batches
 from tune.grounds import Asked, Ground

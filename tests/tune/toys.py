@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import ray
 
-from spyhop.research.objectives import Arrays, Evaluated
+from spyhop.research.objectives.objective import Arrays, Evaluated
 
 NUM_PERIODS = 24
 

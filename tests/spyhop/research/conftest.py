@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from spyhop.clock import NS_PER_MINUTE
-from spyhop.research.paired import PairedBars
+from spyhop.research.studies.paired import PairedBars
 
 START = 1_766_772_000_000_000_000  # 2025-12-26 18:00 UTC
 MakePair = Callable[..., PairedBars]

@@ -1,0 +1,1 @@
+"""Who leads whom, and by how much: series, estimator, shares, page."""

@@ -1,0 +1,1 @@
+"""What trading minutes of a leader and its follower would have left."""
