@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 
+from spyhop.venues.endpoints import LIVE
 from tests.k8s.network import Peer, Policies, selects
 from tests.k8s.pods import pods
 from tests.k8s.rendering import Object
@@ -20,7 +24,7 @@ PROMETHEUS = Peer({"app.kubernetes.io/name": "prometheus"}, "monitoring")
 OPERATOR = Peer({"app.kubernetes.io/name": "kuberay-operator"}, "kuberay-system")
 
 HEADS = ("trading-head", "models-head", "sweep-head", "reports")
-PORTS = (22, 80, 443, 5432, 6379, 8000, 8080, 8265, 10001, 12345, 52365)
+PORTS = (22, 80, 443, 5432, 6379, 8000, 8080, 8265, 9443, 10001, 12345, 52365)
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +64,21 @@ def test_our_pods_talk_as_the_table_says(policies: Policies, ours: dict[str, Pee
     assert wrong == []
 
 
+def ports_of(endpoints: Any) -> set[int]:
+    """Return the ports that addresses in a tree of them name, or their schemes mean."""
+    if isinstance(endpoints, dict):
+        return {port for inner in endpoints.values() for port in ports_of(inner)}
+    if not isinstance(endpoints, str) or "://" not in endpoints:
+        return set()
+    address = urlsplit(endpoints)
+    assert address.scheme in ("https", "wss")
+    return {address.port or 443}
+
+
 def test_only_market_pods_reach_an_exchange_and_by_tls_only(policies: Policies, ours: dict[str, Peer]) -> None:
     reaching = {role(pod) for pod in ours.values() for port in PORTS if policies.permit(pod, EXCHANGE, port)}
     ports = {port for pod in ours.values() for port in PORTS if policies.permit(pod, EXCHANGE, port)}
-    assert (reaching, ports) == ({"market"}, {443})
+    assert (reaching, ports) == ({"market"}, ports_of(msgspec.to_builtins(LIVE)))
 
 
 @pytest.mark.parametrize("target", [METADATA, API_SERVER, Peer(address="192.168.1.1"), STRANGER])

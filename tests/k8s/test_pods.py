@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import subprocess
 import zoneinfo
 from pathlib import Path
 from typing import Any
@@ -249,3 +250,25 @@ def test_what_the_operator_itself_refuses_is_not_asked_of_it(objects: list[Objec
     for report in named(objects, "RayCronJob").values():
         assert report["spec"]["timeZone"] in zoneinfo.available_timezones()
         assert re.fullmatch(r"\d+ \d+ \* \* \*", report["spec"]["schedule"])
+
+
+@pytest.mark.slow
+def test_redis_hears_its_password_and_its_arguments_do_not(objects: list[Object], tmp_path: Path) -> None:
+    [redis] = [pod for pod in pods(objects) if pod.role == "redis"]
+    [container] = redis.spec["containers"]
+    stub = tmp_path / "redis-server"
+    stub.write_text('#!/bin/sh\necho "$@"\ncat\n')
+    stub.chmod(0o755)
+    told = subprocess.run(
+        [*container["command"], *container["args"]],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "REDIS_PASSWORD": "planted"},
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=10,
+    )
+    arguments, said = told.stdout.splitlines()
+    assert "--appendonly yes --appendfsync always" in arguments
+    assert arguments.endswith(" -")
+    assert "planted" not in arguments
+    assert said == "requirepass planted"
