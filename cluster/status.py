@@ -246,7 +246,8 @@ def _asked(conductor: Any) -> Status:
         health: SystemHealth = ray.get(conductor.health.remote(), timeout=ANSWER_S)
     except LOST as error:
         raise UserError(f"the session's conductor does not answer: {type(error).__name__}") from error
-    return status_of(health, {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes()})
+    nodes: Any = ray.nodes  # has no types
+    return status_of(health, {node["NodeID"]: node["NodeManagerHostname"] for node in nodes()})
 
 
 @contextlib.contextmanager

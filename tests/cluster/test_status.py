@@ -113,7 +113,7 @@ class Answering:
 
 @pytest.fixture
 def answering(local_ray: None) -> Iterator[None]:
-    handle: Any = ray.remote(Answering).options(name=CONDUCTOR, namespace=NAMESPACE, lifetime="detached").remote()  # type: ignore[attr-defined]
+    handle: Any = ray.remote(Answering).options(name=CONDUCTOR, namespace=NAMESPACE, lifetime="detached").remote()
     ray.get(handle.health.remote())
     yield
     ray.kill(handle)
