@@ -42,7 +42,7 @@ from spyhop.venuesim.options import TEST_KEY
 from spyhop.wiring.fencing import fence_of
 from spyhop.wiring.killing import KillSwitch
 from spyhop.wiring.plan import LiveSource, SessionPlan
-from spyhop.wiring.venues import binance_budget
+from spyhop.wiring.venues import binance_budget, budget_path
 
 WATCH_S = 0.2
 FEE_COIN = "BNB"
@@ -103,7 +103,8 @@ def trader_of(
     """
     ours = [one for one in instruments if one.venue is venue]
     if venue is Venue.DYDX:
-        return dydx_trader(endpoints.dydx, keys.dydx().reveal(), ours, clock, check=check)
+        path = budget_path(endpoints, endpoints.dydx.indexer)
+        return dydx_trader(endpoints.dydx, keys.dydx().reveal(), ours, clock, check=check, budget=path)
     key, secret = keys.binance()
     budget = binance_budget(clock, endpoints, venue, limits)
     return binance_trader(venue, endpoints, key.reveal(), secret.reveal(), ours, clock, budget=budget, check=check)

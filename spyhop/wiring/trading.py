@@ -102,7 +102,7 @@ async def _flattened(endpoints: Endpoints, ours: Sequence[Instrument], keys: Key
     try:
         trader = trader_of(ours[0].venue, endpoints, ours, keys, clock)
     except (UserError, VenueError) as error:
-        failed = Step(clock.now_ns(), "failed", ours[0].id, 0, str(error))
+        failed = Step(clock.now_ns(), "failed", note=str(error))
         return Flattened(is_flat=False, begun=begun, ended=failed.ts, steps=(failed,))
     try:
         depths = await _depths(endpoints, ours, clock)

@@ -25,6 +25,7 @@ from spyhop.venues.desk.unknowns import AskParams, Pause, Seconds, ask, fitted, 
 Answer = TypeVar("Answer")
 Depth = Callable[[int, Side], int]
 """Lots that a market order of a side finds near the touch, 0 unknown."""
+ALL = -1
 
 
 class FlattenParams(AskParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,11 +44,14 @@ class FlattenParams(AskParams, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One thing that was done: `what` is cancelled, slice, asked or failed; `lots` has a sign where it moves any."""
+    """One thing that was done: `what` is cancelled, slice, asked or failed; `lots` has a sign where it moves any.
+
+    What concerns the whole account has the instrument `ALL`.
+    """
 
     ts: int
     what: str
-    instrument: int = 0
+    instrument: int = ALL
     lots: int = 0
     note: str = ""
 
@@ -148,7 +152,7 @@ class _Flatten:
     def _is_late(self) -> bool:
         return self._clock.now_ns() - self._begun >= self._params.deadline_s * NS_PER_S
 
-    def _note(self, what: str, instrument: int = 0, lots: int = 0, note: str = "") -> None:
+    def _note(self, what: str, instrument: int = ALL, lots: int = 0, note: str = "") -> None:
         self._steps.append(Step(self._clock.now_ns(), what, instrument, lots, note))
 
     async def _cancel(self, instruments: Sequence[int]) -> None:

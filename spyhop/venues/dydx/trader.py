@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 from spyhop.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_S, Clock
@@ -357,14 +358,16 @@ def dydx_trader(
     reference: Callable[[int], float] = lambda instrument: 0.0,
     known: Iterable[str] = (),
     check: Callable[[], None] = lambda: None,
+    budget: Path | None = None,
 ) -> DydxTrader:
     """Return a trader with connections of its own; `known` are client order ids of earlier lives.
 
-    `check` may keep a signed transaction here by raising a VenueError.
+    `check` may keep a signed transaction here by raising a VenueError. `budget` is the file in which all processes of
+    this machine count what they ask of the indexer; without it only this trader's questions are counted.
 
     Raise InvalidSetting unless the key is 64 hex digits.
     """
-    node, indexer = HttpClient(clock), limits.client(clock)
+    node, indexer = HttpClient(clock), limits.client(clock, budget)
     broadcaster = Broadcaster(node, endpoints, private_key, clock, check)
     rest = DydxRest(indexer, endpoints)
     trader = DydxTrader(

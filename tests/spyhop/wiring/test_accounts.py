@@ -36,6 +36,7 @@ from spyhop.venues.ccxt.spot import SpotTrader
 from spyhop.venues.ccxt.usdm import UsdmTrader
 from spyhop.venues.desk.desk import DeskParams
 from spyhop.venues.desk.ports import Expiring
+from spyhop.venues.dydx import limits as dydx_limits
 from spyhop.venues.dydx.trader import DydxTrader
 from spyhop.venues.endpoints import LIVE, BinanceEndpoints, Endpoints
 from spyhop.venuesim.dydx.wallets import TEST_KEY as TEST_WALLET
@@ -57,7 +58,7 @@ from spyhop.wiring.fencing import Fence
 from spyhop.wiring.killing import KillSwitch
 from spyhop.wiring.plan import LiveSource, RunRequest, SessionPlan, plan_session
 from spyhop.wiring.trading import market_of
-from spyhop.wiring.venues import binance_budget
+from spyhop.wiring.venues import binance_budget, budget_path
 
 USUAL = usual_instrument("BTCUSDT")
 REAL = Secrets(
@@ -122,6 +123,27 @@ def test_a_trader_stays_away_while_the_venue_has_shut_this_machine_out(
 
     for venue in (Venue.BINANCE_USDM, Venue.BINANCE_SPOT):
         asyncio.run(scene(venue))
+
+
+def test_a_dydx_trader_stays_away_while_the_indexer_has_shut_this_machine_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    nowhere = msgspec.structs.replace(LIVE.dydx, indexer="http://127.0.0.1:1")
+    closed = msgspec.structs.replace(LIVE, dydx=nowhere, is_simulated=True)
+
+    async def scene() -> None:
+        clock = closed.clock.clock()
+        await dydx_limits.budget(clock, budget_path(closed, nowhere.indexer)).note({}, 429, 30.0)
+        trader = trader_of(Venue.DYDX, closed, [at(Venue.DYDX)], Keys(REAL, is_simulated=True), clock)
+        assert isinstance(trader, DydxTrader)
+        try:
+            with pytest.raises(Throttled):
+                await trader._rest.height()
+        finally:
+            await trader.close()
+
+    asyncio.run(scene())
 
 
 def test_real_keys_come_from_the_secrets_under_either_name() -> None:

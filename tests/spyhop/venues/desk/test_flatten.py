@@ -12,7 +12,7 @@ from spyhop.model.accounts import VenueOrder, VenuePosition
 from spyhop.model.instruments import Instrument
 from spyhop.model.orders import OrderStatus, OrderType, Purpose, SubmitOrder
 from spyhop.model.tape import Side, Venue
-from spyhop.venues.desk.flatten import Flattened, FlattenParams, flatten
+from spyhop.venues.desk.flatten import ALL, Flattened, FlattenParams, flatten
 from spyhop.venues.desk.scripted import Fault, ScriptedVenue
 from spyhop.venues.live.scripted import VirtualClock
 
@@ -84,6 +84,12 @@ def test_everything_ends_and_the_steps_have_times(venue: ScriptedVenue, clock: V
     assert [step.ts for step in done.steps] == sorted(step.ts for step in done.steps)
     assert sorted(step.lots for step in done.steps if step.what == "slice") == [-10, 3]
     assert 1.0 <= done.seconds < 2.0  # it stayed flat for a second
+
+
+def test_what_concerns_the_whole_account_names_no_instrument(venue: ScriptedVenue, clock: VirtualClock) -> None:
+    done = play(venue, clock)
+    assert {step.instrument for step in done.steps if step.what == "asked"} == {ALL}
+    assert {step.instrument for step in done.steps if step.what != "asked"} == {1, 2}
 
 
 def test_slices_are_what_the_book_can_take(venue: ScriptedVenue, clock: VirtualClock) -> None:
