@@ -13,10 +13,11 @@ from spyhop.model.control import Session
 from spyhop.model.decisions import Decision, Intent
 from spyhop.model.entries import Entry
 from spyhop.model.instruments import Instrument
+from spyhop.model.observations import Comparison
 from spyhop.model.orders import Fill, FundingPaid, Liquidated, OrderChanged, TradeClosed
 from spyhop.model.tape import Side
 from spyhop.model.verdicts import Approved, EpochBegan, Refused
-from spyhop.reports import conduct, trades
+from spyhop.reports import conduct, tails, trades
 from spyhop.reports.model import Benchmark, Head, Quality, Report
 from spyhop.reports.verdict import judge
 
@@ -63,6 +64,7 @@ def build(session: Session, entries: Sequence[Entry], qualities: Sequence[Qualit
         benchmarks=_benchmarks(qualities, taker_fee),
         sensitivities=trades.sensitivities(total),
         notes=_notes(entries, instruments, closed, qualities),
+        tails=tails.tests(session.settings, _of(entries, Comparison), instruments),
     )
 
 

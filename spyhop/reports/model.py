@@ -221,6 +221,27 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     reasons: list[str]
 
 
+class TailTest(msgspec.Struct, frozen=True, kw_only=True):
+    """The supervisor's value at risk of a unit held, a minute ahead, against what came; see `reports.tails`.
+
+    p-values are simulated: of as many losses beyond it as promised (Kupiec), of their standing apart (Christoffersen),
+    and of their size (Acerbi, Szekely). With fewer than `minutes_needed` none of it is told.
+    """
+
+    symbol: str
+    side: str
+    method: str
+    probability: float
+    minutes: int
+    minutes_needed: int
+    expected: float | None = None
+    exceedances: int | None = None
+    coverage_p: float | None = None
+    independence_p: float | None = None
+    shortfall_z: float | None = None
+    shortfall_p: float | None = None
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is said about one session."""
 
@@ -239,6 +260,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     benchmarks: list[Benchmark]
     sensitivities: list[Sensitivity]
     notes: list[str]
+    tails: list[TailTest] = []
 
 
 def encoded(report: Report) -> bytes:

@@ -9,7 +9,7 @@ from spyhop.model.decisions import CLASSES, STRATEGIES
 from spyhop.reports import charts
 from spyhop.reports.html import cards, document, figure, notes, table
 from spyhop.reports.model import Count, Quality, Report
-from spyhop.reports.text import amount, bounds, counts, duration, percent, signed
+from spyhop.reports.text import amount, bounds, counts, duration, p_value, percent, signed
 
 _MOST_REASONS = 12
 
@@ -19,8 +19,8 @@ _CLASS_OF = {strategy: name for name, strategies in CLASSES.items() for strategy
 def page(report: Report) -> str:
     """Return the whole page."""
     title = f"Spyhop report {report.head.session}"
-    sections = [_head(report), _verdict(report), _money(report), _certainty(report), _risk(report), _conduct(report)]
-    sections += [_symbols(report), _quality(report), _comparison(report), notes(report.notes)]
+    sections = [_head(report), _verdict(report), _money(report), _certainty(report), _risk(report), _tails(report)]
+    sections += [_conduct(report), _symbols(report), _quality(report), _comparison(report), notes(report.notes)]
     return document(title, "".join(sections), is_simulated=report.head.is_simulated)
 
 
@@ -124,6 +124,33 @@ def _risk(report: Report) -> str:
         "<h2>Risk</h2>"
         f"{figure(picture, f'equity in {unit} at each closing; shaded: below the peak so far')}"
         f"{table(['', ''], rows)}"
+    )
+
+
+def _tails(report: Report) -> str:
+    if not report.tails:
+        return ""
+    rows = [
+        [
+            f"{one.symbol} {one.side}",
+            f"{one.minutes:,}",
+            f"{one.exceedances} of {one.expected:.1f}",
+            p_value(one.coverage_p),
+            p_value(one.independence_p),
+            p_value(one.shortfall_p),
+        ]
+        if one.expected is not None
+        else [f"{one.symbol} {one.side}", f"{one.minutes:,} of {one.minutes_needed} needed: too few to tell", *[""] * 4]
+        for one in report.tails
+    ]
+    first = report.tails[0]
+    head = ["held", "minutes", "losses beyond it", "as many (Kupiec)", "apart (Christoffersen)", "as large (ES)"]
+    return (
+        "<h2>Value at risk, tested</h2>"
+        f"<p>The supervisor's {escape(first.method)} value at risk at {percent(first.probability)}, said before each "
+        "minute for a unit held through the session. The last three columns are p-values: below 0.05 the measure is "
+        "doubtful here. After a gap the whole move counts as that of one minute.</p>"
+        f"{table(head, rows)}"
     )
 
 

@@ -29,6 +29,11 @@ def percent(share: float | None, digits: int = 1) -> str:
     return UNKNOWN if share is None else f"{100 * share:.{digits}f} %"
 
 
+def p_value(value: float | None) -> str:
+    """Return a p-value of a thousand draws."""
+    return UNKNOWN if value is None else f"{value:.3f}"
+
+
 def bounds(interval: Interval | None, unit: str, digits: int = 2) -> str:
     """Return an interval as "low to high"."""
     return UNKNOWN if interval is None else f"{interval.low:+.{digits}f} to {interval.high:+.{digits}f} {unit}"
