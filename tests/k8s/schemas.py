@@ -35,6 +35,10 @@ class Definitions:
         found = self._validator(made["kind"]).iter_errors(made)
         return [f"{'/'.join(map(str, error.absolute_path))}: {error.message}" for error in found]
 
+    def rules(self, made: Object) -> list[str]:
+        """Return the rules in CEL that the API server would ask of an object; nobody asks them here."""
+        return _rules(self._schemas[made["kind"]], made)
+
     @functools.cache  # noqa: B019  lives as long as the test run
     def _validator(self, kind: str) -> Any:
         schema = closed(self._schemas[kind])
@@ -73,6 +77,17 @@ def closed(node: Object) -> Object:
     if "items" in node:
         kept["items"] = closed(node["items"])
     return kept
+
+
+def _rules(schema: Object, node: Any) -> list[str]:
+    found = [rule["rule"] for rule in schema.get("x-kubernetes-validations", ())]
+    if isinstance(node, dict):
+        for key, inner in node.items():
+            own = schema.get("properties", {}).get(key) or schema.get("additionalProperties")
+            found += _rules(own, inner) if isinstance(own, dict) else []
+    elif isinstance(node, list):
+        found += [rule for inner in node for rule in _rules(schema.get("items", {}), inner)]
+    return found
 
 
 def places(node: Any, at: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:

@@ -86,6 +86,13 @@ def is_open(at: tuple[str | int, ...]) -> bool:
 
 
 @pytest.mark.slow
+def test_no_rule_is_asked_that_a_schema_cannot_say(objects: list[Object], definitions: Definitions) -> None:
+    # what is left forbids changes, and only an API server knows what was there before
+    rules = {rule for made in of(objects, RAY) for rule in definitions.rules(made)}
+    assert rules == {"self == oldSelf"}
+
+
+@pytest.mark.slow
 def test_values_of_a_wrong_type_are_errors(objects: list[Object], definitions: Definitions) -> None:
     [cluster] = [made for made in of(objects, RAY) if made["kind"] == "RayCluster"]
     for at, wrong in (
