@@ -15,6 +15,7 @@ from benchmarks.postgres_room import postgres as postgres_server
 from spyhop.config.settings import Settings
 from spyhop.strategies.filter import SignalFilterParams
 from spyhop.venues.endpoints import Endpoints
+from spyhop.wiring.logs import let_go
 
 # Ray reads these when it is imported; a file in $HOME must not change what a test does
 os.environ["RAY_AUTH_MODE"] = "disabled"
@@ -23,6 +24,14 @@ os.environ["RAY_DEDUP_LOGS"] = "0"
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDINGS = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _no_log_is_left() -> Iterator[None]:
+    """A log that a test began to keep says nothing of the next one, and changes no level there."""
+    let_go()
+    yield
+    let_go()
 
 
 @pytest.fixture(scope="session")

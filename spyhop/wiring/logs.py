@@ -1,19 +1,36 @@
-"""The log of a process, as lines of JSON in a file of the session or recording that it works for."""
+"""The log of a process, as lines of JSON in a file of the session or recording that it works for.
+
+A line says who (`actor`), about what (`symbol`), and what it follows from (`cause`: an order's, a trade's or an
+intent's id), where there is such a thing. Nothing secret is written, and nobody can fill the disk by saying the same.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from spyhop.clock import NS_PER_S, iso_ms
+from spyhop.config.secrets import NAMES
 
 _HOUSES = ("spyhop", "actors", "cluster")
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+WINDOW_S = 60.0
+MOST_ALIKE = 100
+"""So many lines alike, of one logger, level and template, are written within a window; the rest is counted."""
+HIDDEN = "********"
+_SHORTEST_SECRET = 8
 
 
 class JsonLines(logging.Formatter):
-    """One object a record: ts, level, logger, message, whatever the record was given besides, and the error."""
+    """One object a record: ts, level, logger, message, `same` of every record, what it was given besides, its error."""
+
+    def __init__(self, secrets: Iterable[str] = (), **same: str) -> None:
+        super().__init__()
+        self._secrets = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
+        self._same = {name: value for name, value in same.items() if value}
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line."""
@@ -22,39 +39,72 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **self._same,
         }
-        line |= {name: value for name, value in vars(record).items() if name not in _USUAL}
+        line |= {name: value for name, value in vars(record).items() if name not in _USUAL and value != ""}
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+        return self._without_secrets(json.dumps(line, default=str, ensure_ascii=False))
+
+    def _without_secrets(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
+        return text
 
 
-def keep_log(path: Path) -> None:
+class Sparing(logging.Filter):
+    """Lets `MOST_ALIKE` records alike through in a window, by their own times; the next one says how many it kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._since: dict[tuple[str, int, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether the record is written; `num_kept_back` is added to the first of a window after a full one."""
+        alike = (record.name, record.levelno, str(record.msg))
+        since, count = self._since.get(alike, (record.created, 0))
+        if record.created - since >= WINDOW_S:
+            if count > MOST_ALIKE:
+                record.num_kept_back = count - MOST_ALIKE
+            since, count = record.created, 0
+        self._since[alike] = since, count + 1
+        return count < MOST_ALIKE
+
+
+def keep_log(path: Path, **same: str) -> None:
     """Write what Spyhop's modules log from INFO on to `path`, behind what is there; a process has one such file.
 
-    Warnings and above still go to standard error.
+    `same` stands on every line, such as the actor that this process is. Warnings and above still go to standard error.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _drop()
+    let_go()
     handler = _Kept(path, encoding="utf-8", delay=True)
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(JsonLines((os.environ.get(name, "") for name in NAMES), **same))
+    handler.addFilter(Sparing())
     for name in _HOUSES:
         logging.getLogger(name).setLevel(logging.INFO)
         logging.getLogger(name).addHandler(handler)
     if not logging.getLogger().handlers:
         # the handler of last resort speaks only where nobody else listens
-        loud = logging.StreamHandler()
+        loud = _Loud()
         loud.setLevel(logging.WARNING)
         logging.getLogger().addHandler(loud)
+
+
+def let_go() -> None:
+    """Leave logging as it was before a log was kept."""
+    for name in ("", *_HOUSES):
+        logger = logging.getLogger(name)
+        for handler in [one for one in logger.handlers if isinstance(one, _Kept | _Loud)]:
+            logger.removeHandler(handler)
+            handler.close()
+            if name:
+                logger.setLevel(logging.NOTSET)
 
 
 class _Kept(logging.FileHandler):
     """Told apart from handlers of others."""
 
 
-def _drop() -> None:
-    for name in _HOUSES:
-        logger = logging.getLogger(name)
-        for handler in [one for one in logger.handlers if isinstance(one, _Kept)]:
-            logger.removeHandler(handler)
-            handler.close()
+class _Loud(logging.StreamHandler):  # type: ignore[type-arg]  # it has none at run time
+    """Told apart, too."""

@@ -186,4 +186,6 @@ def asked_of(params: ExecutionParams) -> frozenset[OrderType]:
 
 
 def _keep_log(plan: SessionPlan, name: str) -> None:
-    keep_log(plan.folder / "logs" / f"{quote(name, safe=':@-_')}.jsonl")
+    kind, _, symbol = name.partition(":")
+    path = plan.folder / "logs" / f"{quote(name, safe=':@-_')}.jsonl"
+    keep_log(path, actor=name, symbol=symbol if kind == "feed" else "")

@@ -13,6 +13,8 @@ from spyhop.model.tape import Events
 from spyhop.storage.database import Ledger, SessionLedger, sqlite_url
 from spyhop.storage.journal import FactWriter, mark_ended
 from spyhop.storage.records import SeedRecords
+from spyhop.wiring.kept import tell
+from spyhop.wiring.logs import keep_log
 from spyhop.wiring.plan import SessionPlan
 
 RECORDS_FOLDER = "records"
@@ -28,6 +30,7 @@ class SessionKeeper:
 
     def __init__(self, plan: SessionPlan) -> None:
         self._folder = plan.folder
+        self._symbols = {instrument.id: instrument.key for instrument in plan.session.instruments}
         self._ledger = SessionLedger(Ledger(ledger_url(plan)), plan.session)
         try:
             self._records = SeedRecords(plan.folder / RECORDS_FOLDER, plan.session)
@@ -46,6 +49,7 @@ class SessionKeeper:
         self._ledger.append(entries)
         self._records.append(entries)
         self._facts.append(entries)
+        tell(entries, self._symbols)
 
     def committed(self, stage: str) -> int:
         """Return how many entries of `stage` are kept."""
@@ -66,6 +70,12 @@ class SessionKeeper:
 def ledger_url(plan: SessionPlan) -> str:
     """Return where a session's ledger is: the database of the settings, else one file for all sessions of a folder."""
     return plan.settings.session.ledger_url or sqlite_url(plan.folder.parent / LEDGER_FILE)
+
+
+def ledger_keeper(plan: SessionPlan) -> SessionKeeper:
+    """Return the keeper of a process that does nothing else, with a log of its own."""
+    keep_log(plan.folder / "logs" / "ledger.jsonl", actor="ledger")
+    return SessionKeeper(plan)
 
 
 class NoTapes:

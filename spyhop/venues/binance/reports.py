@@ -182,7 +182,8 @@ class BinanceReports:
                 return Read((OrderCancelled(**about, lots_left=lots),))
             case "EXPIRED" | "REJECTED":
                 # it was accepted once: the venue ended it when it should have become an order
-                log.warning("%s %s: %s", one.key, name, told.reject_reason or told.status.lower())
+                reason = told.reject_reason or told.status.lower()
+                log.warning("%s %s: %s", one.key, name, reason, extra={"symbol": one.key, "cause": name})
                 return Read((OrderExpired(**about, lots_left=lots),))
         return _NOTHING
 
