@@ -104,6 +104,8 @@ down() {
     for number in $(seq 0 $((COUNT - 1))); do
         [ -e "$1/host$number/pid" ] && pkill -KILL -P "$(cat "$1/host$number/pid")" || true
         ip netns del "spyhop$number" 2> /dev/null || true
+        # goes with its namespace, but that takes its time
+        ip link del "spyhop-$number" 2> /dev/null || true
     done
     ip link del "$BRIDGE" 2> /dev/null || true
 }
