@@ -1164,6 +1164,21 @@ def test_a_waiting_add_is_in_the_snapshot() -> None:
     assert one.sent() == other.sent() == [("cancel", 3), (5, CLOSE, 5)]
 
 
+def test_a_common_stop_that_we_emulate_stands_at_once() -> None:
+    live = Live(ADDING, has=PLAIN)
+    live.approve(2 * S)
+    live.hear(3 * S, accepted(1), fill(1, 10))
+    live.wait(4 * S)
+    live.sent()
+    facts = add_to(live, 5 * S) + live.wait(5 * S + MS)
+    assert live.sent() == [(5, CLOSE, 5)]  # the stops are ours: only the add is for the venue
+    facts += live.hear(6 * S, fill(5, 5, price=1015))
+    assert statuses(facts, 3)[-1] == "cancelled"
+    assert statuses(facts, 4) == ["pending_new", "open"]
+    live.stage.advance(trade(7 * S, -1, 1004), 8 * S)
+    assert live.sent() == [(4, CLOSE, -10), (7, CLOSE, -5)]
+
+
 def test_parts_are_taken_off_at_their_levels_and_the_rest_goes_on() -> None:
     cutting = ExecutionParams(pyramid=PyramidParams(cut_levels_r=(1.0, 1.5), cut_fracs=(0.3, 0.2)))
     live = Live(cutting)
