@@ -256,11 +256,20 @@ def _conductor_at(address: str) -> Iterator[Any]:
     try:
         ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise UserError(f"no Ray answers at {address}: {str(error).splitlines()[0]}") from error
+        raise UserError(_why_not(address, error)) from error
     try:
         yield _found(address)
     finally:
         ray.shutdown()
+
+
+def _why_not(address: str, error: BaseException) -> str:
+    causes: list[BaseException] = [error]
+    while (cause := causes[-1].__cause__) is not None:
+        causes.append(cause)
+    if any("AuthToken" in str(one) for one in causes):
+        return f"the Ray at {address} wants another token than RAY_AUTH_MODE and RAY_AUTH_TOKEN_PATH give"
+    return f"no Ray answers at {address}: {str(error).splitlines()[0]}"
 
 
 def _found(address: str) -> Any:

@@ -176,7 +176,8 @@ def listed() -> str:
         "",
         "Each series has `actor` and `code`, and what Ray adds (`SessionName`, `WorkerId`, `NodeAddress`, ...). An",
         "actor that is started again is a new worker, so ask for `max by (actor)` of a number, and for",
-        "`sum by (actor) (rate(...))` of what grows. A counter that has counted nothing is not there.",
+        "`sum by (actor) (rate(...))` of what grows. A counter that has counted nothing is not there. Ray brings numbers",
+        "to its endpoint every 10 s; of a worker that died gauges go within 15 s, counters stay with their last number.",
         "",
     ]
     lines += _table(

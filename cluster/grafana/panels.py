@@ -184,6 +184,8 @@ def _now(name: str) -> str:
     return f"max by (actor) ({_BY_NAME[name].series})"
 
 
+# every life of an actor is a worker of its own, and Ray goes on telling the counters of dead ones: so what counts is
+# whether they grow
 ALERTS = (
     Alert(
         "SpyhopRiskHalt", f'max by (code) ({_BY_NAME["risk_state"].series}{{code=""}}) >= 2', "0s", "page",
@@ -212,17 +214,16 @@ ALERTS = (
     ),
     Alert(
         "SpyhopNoHeartbeat",
-        f"(sum by (actor) (max_over_time({_BEATS}[5m])) unless (sum by (actor) (rate({_BEATS}[{WINDOW}])) > 0))"
+        f"(sum by (actor) (increase({_BEATS}[15m])) > 0 unless sum by (actor) (rate({_BEATS}[{WINDOW}])) > 0)"
         f" and on () (sum(rate({_BEATS}[{WINDOW}])) > 0)",
         "15s", "page", "The loop of {{ $labels.actor }} does not turn, while others do.",
     ),
     Alert(
-        "SpyhopSilent", f"sum(max_over_time({_BEATS}[10m])) unless on () (sum(rate({_BEATS}[{WINDOW}])) > 0)",
+        "SpyhopSilent", f"sum(increase({_BEATS}[10m])) > 0 unless on () (sum(rate({_BEATS}[{WINDOW}])) > 0)",
         "30s", "warning", "No actor is heard any more: the session has ended, or its machines are gone.",
     ),
     Alert(
-        # every life is a worker of its own
-        "SpyhopRestarts", f"count by (actor) (max_over_time({_BEATS}[10m])) > 3", "0s", "warning",
+        "SpyhopRestarts", f"count by (actor) (increase({_BEATS}[10m]) > 0) > 3", "0s", "warning",
         "{{ $labels.actor }} has had {{ $value }} lives within ten minutes.",
     ),
     Alert(

@@ -19,7 +19,7 @@ from actors.carrier import Health
 from actors.conductor import SystemHealth
 from cluster import launch
 from cluster.launch import CONDUCTOR, NAMESPACE
-from cluster.status import Status, _reach, shown, status_of
+from cluster.status import Status, _reach, _why_not, shown, status_of
 from spyhop.errors import UserError
 
 TS = 1_764_350_100_000_000_000
@@ -102,6 +102,13 @@ def test_where_nobody_listens_is_said_at_once_in_one_sentence(address: str) -> N
         _reach(address)
     assert address in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_who_has_the_wrong_token_is_told_so() -> None:
+    error = ConnectionError("Failed to connect to Ray cluster at 10.0.0.1:6379")
+    assert _why_not("auto", error) == f"no Ray answers at auto: {error}"
+    error.__cause__ = RuntimeError("RPC error: InvalidAuthToken: Authentication token is missing or incorrect")
+    assert "wants another token" in _why_not("auto", error)
 
 
 class Answering:
