@@ -661,6 +661,16 @@ def test_a_stop_that_has_begun_to_fill_does_not_hold_up_another_close() -> None:
     assert (5, CLOSE, -8) in live.sent()
 
 
+def test_a_stop_that_would_not_reduce_what_is_held_is_taken_back() -> None:
+    live = Live(ExecutionParams(entry_type="limit"))
+    live.approve(2 * S)
+    live.hear(3 * S, accepted(1), fill(1, 4, key="a"))
+    live.hear(4 * S, fill(1, 6, key="b"), accepted(2), accepted(3), accepted(4), accepted(5))
+    live.sent()
+    live.hear(5 * S, fill(3, 14, Side.SELL))  # more than it asked: what is left is short
+    assert live.sent() == [("cancel", 2), ("cancel", 4), ("cancel", 5), (6, CLOSE, 4)]
+
+
 def test_escape_keeps_the_stop_until_the_close_has_filled() -> None:
     live = Live()
     live.enter()
