@@ -56,6 +56,7 @@ def _same(*names: str) -> dict[str, str]:
 _C, _G, _H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 
 TABLE = (
+    Metric("alive", _G, "all", "1; gone within 15 s of its process, while counters stay"),
     Metric("beats", _C, "all", "turns of the loop that published; one a second while it lives"),
     Metric("restarts", _C, "stages", "lives of the actor before this one"),
     Metric("unsent", _G, "stages", "parcels that wait to be sent or to be durable at the other end"),
@@ -152,7 +153,7 @@ TABLE = (
     Metric("failures", _C, "ledger", "attempts to keep something that failed"),
 )  # fmt: skip
 
-_OWN = ("beats", "decision_seconds", "verdict_seconds", "commit_seconds")
+_OWN = ("alive", "beats", "decision_seconds", "verdict_seconds", "commit_seconds")
 _BY_STATISTIC = {
     statistic: (metric, code)
     for metric in TABLE
@@ -179,6 +180,7 @@ class Meters:
             if found is not None:
                 metric, usual = found
                 self._tell(metric, usual or code, number)
+        self._tell(_BY_NAME["alive"], "", 1.0)
         self._tell(_BY_NAME["beats"], "", self._told.get(("beats", ""), 0.0) + 1.0)
 
     def observe(self, name: str, seconds: float) -> None:

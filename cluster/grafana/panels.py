@@ -37,8 +37,9 @@ class Board(msgspec.Struct, frozen=True):
 
 
 def latest(name: str, by: str = "actor") -> Query:
-    """Return a query of a number as it is; a restarted actor's older series says less, never more, of a counter."""
-    return Query(f"max by ({by}) ({_series(name)})", "{{" + by.replace(", ", "}} {{") + "}}")
+    """Return a query of a number as it is; of counters, which outlive their workers, only those of the living."""
+    of_living = f" and on (WorkerId) {_series('alive')}" if _BY_NAME[name].kind is Kind.COUNTER else ""
+    return Query(f"max by ({by}) ({_series(name)}{of_living})", "{{" + by.replace(", ", "}} {{") + "}}")
 
 
 def rate(name: str, by: str = "actor") -> Query:
@@ -62,7 +63,8 @@ def _series(name: str, suffix: str = "") -> str:
 
 def panel(title: str, unit: str, *queries: Query, steps: tuple[tuple[float, str], ...] = ()) -> Panel:
     """Return a panel that says of itself what the table says of its metrics."""
-    named = [metric for metric in TABLE if any(_is_asked(metric.series, query.expr) for query in queries)]
+    asked = [metric for metric in TABLE if any(_is_asked(metric.series, query.expr) for query in queries)]
+    named = [metric for metric in asked if metric.name != "alive"] or asked
     if len(named) > 1:
         queries = tuple(Query(query.expr, f"{_asked(query, named)} {query.legend}") for query in queries)
     return Panel(title, ". ".join(f"{metric.name}: {metric.what}" for metric in named), unit, queries, steps)
@@ -148,6 +150,7 @@ SYSTEM = Board(
             "Actors",
             (
                 panel("Turns of the loop a second", "cps", rate("beats")),
+                panel("Alive", "none", latest("alive")),
                 panel("Restarts", "none", latest("restarts"), steps=_BAD),
                 panel("Mailboxes", "none", latest("mailbox")),
                 panel("Not sent yet", "none", latest("unsent")),

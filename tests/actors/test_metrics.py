@@ -59,7 +59,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Told]:
 
 
 def without_beats(told: list[Told]) -> list[Told]:
-    return [one for one in told if not one[0].endswith("_beats")]
+    return [one for one in told if not one[0].endswith(("_alive", "_beats"))]
 
 
 def test_a_number_that_moves_is_a_gauge_with_its_actor_as_a_label(told: list[Told]) -> None:
@@ -107,7 +107,7 @@ def test_a_loop_that_turns_is_heard_even_with_nothing_to_say(told: list[Told]) -
     meters = Meters("ensemble")
     for _ in range(3):
         meters.publish({})
-    assert told == [("counter:spyhop_beats", 1.0, "ensemble", "")] * 3
+    assert told == [("gauge:spyhop_alive", 1.0, "ensemble", ""), ("counter:spyhop_beats", 1.0, "ensemble", "")] * 3
 
 
 def test_how_long_an_answer_took_is_noted_where_somebody_wants_to_know(told: list[Told]) -> None:

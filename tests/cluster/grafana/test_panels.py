@@ -53,6 +53,10 @@ def test_alerts_have_names_of_their_own_and_say_something() -> None:
 
 def test_a_query_says_what_it_is_of() -> None:
     assert latest("equity").expr == 'max by (actor) (ray_spyhop_equity{SessionName=~"$session"})'
+    assert latest("orders", "code").expr == (
+        'max by (code) (ray_spyhop_orders_total{SessionName=~"$session"}'
+        ' and on (WorkerId) ray_spyhop_alive{SessionName=~"$session"})'
+    )
     assert rate("orders", "actor, code").legend == "{{actor}} {{code}}"
     assert [query.legend for query in quantiles("decision_seconds")] == ["p50", "p99"]
     assert "ray_spyhop_decision_seconds_bucket{" in quantiles("decision_seconds")[0].expr
