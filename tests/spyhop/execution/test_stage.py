@@ -665,7 +665,8 @@ def test_a_stop_that_would_not_reduce_what_is_held_is_taken_back() -> None:
     live = Live(ExecutionParams(entry_type="limit"))
     live.approve(2 * S)
     live.hear(3 * S, accepted(1), fill(1, 4, key="a"))
-    live.hear(4 * S, fill(1, 6, key="b"), accepted(2), accepted(3), accepted(4), accepted(5))
+    live.hear(4 * S, fill(1, 6, key="b"), accepted(2), accepted(3))
+    live.hear(4 * S + MS, accepted(4), accepted(5))
     live.sent()
     live.hear(5 * S, fill(3, 14, Side.SELL))  # more than it asked: what is left is short
     assert live.sent() == [("cancel", 2), ("cancel", 4), ("cancel", 5), (6, CLOSE, 4)]
