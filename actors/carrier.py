@@ -17,6 +17,7 @@ import msgspec
 from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
 
 from actors.metrics import Meters
+from actors.orphans import Parent
 from spyhop.clock import NS_PER_S, Clock
 from spyhop.engine.edges import Receipt
 from spyhop.engine.vessels import RECORDS, FeedVessel, RiskVessel, Vessel
@@ -46,7 +47,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """What an actor says of itself; `beat_age_s` is how long its loop has not turned."""
+    """What an actor says of itself: how long its loop has not turned, and nothing moved; what it holds, in MB."""
 
     name: str
     pid: int
@@ -55,6 +56,8 @@ class Health(msgspec.Struct, frozen=True):
     is_finished: bool
     restarts: int
     statistics: dict[str, float]
+    idle_s: float = 0.0
+    resident_mb: float = 0.0
 
 
 class Pace(Protocol):
@@ -107,7 +110,7 @@ class Carrier:
         self._stirred = asyncio.Event()
         self._saving = asyncio.Lock()
         self._failures: asyncio.Queue[Exception] = asyncio.Queue()
-        self._beat = clock.monotonic_ns()
+        self._beat = self._moved = clock.monotonic_ns()
         self._drain = False
         self._statistics: dict[str, float] = {}
         self._lag_s = 0.0
@@ -215,6 +218,7 @@ class Carrier:
         raise await self._failures.get()
 
     def _stir(self) -> None:
+        self._moved = self._clock.monotonic_ns()
         self._stirred.set()
         self._stirred = asyncio.Event()
 
@@ -307,7 +311,9 @@ class Carrier:
         replace_durably(self._checkpoint, msgspec.msgpack.encode((self.restarts, kept)))
 
     async def _beating(self) -> None:
+        parent = Parent()
         while True:
+            parent.leave_without()
             self._beat = self._clock.monotonic_ns()
             await asyncio.sleep(BEAT_S)
 
@@ -329,15 +335,24 @@ class Carrier:
         if vessel is not None and is_finished:
             # the last word about a vessel is exact, however long ago the metrics were taken
             self._statistics = self._measured(vessel)
+        now = self._clock.monotonic_ns()
         return Health(
             self.name,
             os.getpid(),
-            (self._clock.monotonic_ns() - self._beat) / NS_PER_S,
+            (now - self._beat) / NS_PER_S,
             self._is_connected.is_set(),
             is_finished,
             self.restarts,
             self._statistics,
+            (now - self._moved) / NS_PER_S,
+            resident_mb(),
         )
+
+
+def resident_mb() -> float:
+    """Return how much memory this process holds, in MB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 async def _within(event: asyncio.Event, seconds: float) -> bool:

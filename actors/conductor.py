@@ -1,16 +1,22 @@
-"""The detached root of a session: creates all other actors, passes handles down, watches them each second."""
+"""The detached root of a session: creates all other actors, passes handles down, watches them each second.
+
+Whoever started it may die; it goes on. When it dies itself, Ray starts it again with the same arguments, and it adopts
+whom it finds under the names of its actors.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import ray
 
 from actors.carrier import LOST, Health, Target
+from actors.orphans import Parent
 from actors.stages import leave_on_failure
 
 log = logging.getLogger(__name__)
@@ -20,6 +26,13 @@ HEALTH_TIMEOUT_S = 3.0
 CLOSE_TIMEOUT_S = 60.0
 WEDGED_S = 15.0
 """A loop that has not turned for so long is taken for wedged, and its process is killed."""
+STALLED_S = 30.0
+"""Where nothing has moved for so long somebody should look; a feed without events stalls nobody else."""
+MEMORY_LIMIT_MB = 3_000.0
+"""A process that holds more is started anew, before the machine is out of memory."""
+MEMORY_PATIENCE_S = 600.0
+"""How long one that was started anew for its memory is left alone: it may need what it holds."""
+RESTART_POLL_S = 0.1
 
 
 class Placement(msgspec.Struct, frozen=True):
@@ -40,14 +53,27 @@ class SystemHealth(msgspec.Struct, frozen=True):
     restarts: dict[str, int]
     is_draining: bool
     is_finished: bool
+    stalled: list[str] = []
+    restarting: list[str] = []
+    folder: str = ""
 
 
 class Conductor:
-    """Creates, connects, watches; decides nothing about trading."""
+    """Creates, connects, watches; decides nothing about trading. `folder` is the session's, for who asks."""
 
-    def __init__(self, placements: Sequence[Placement], namespace: str, wedged_s: float = WEDGED_S) -> None:
+    def __init__(
+        self,
+        placements: Sequence[Placement],
+        namespace: str,
+        wedged_s: float = WEDGED_S,
+        memory_limit_mb: float = MEMORY_LIMIT_MB,
+        folder: str = "",
+    ) -> None:
         self._placements = {placement.name: placement for placement in placements}
         self._namespace, self._wedged_s = namespace, wedged_s
+        self._memory_limit_mb, self._folder = memory_limit_mb, folder
+        self._planned: deque[str] = deque()
+        self._spared_until: dict[str, float] = {}
         self._handles: dict[str, Any] = {}
         self._health: dict[str, Health] = {}
         self._silent: dict[str, int] = {}
@@ -63,15 +89,46 @@ class Conductor:
     async def _run(self) -> None:
         for placement in self._placements.values():
             self._handles[placement.name] = place(placement, self._namespace)
+        async with asyncio.TaskGroup() as group:
+            # each on its own: who is away keeps nobody else waiting
+            for name in self._handles:
+                group.create_task(self._watch(name))
+            group.create_task(self._restart_planned())
+            parent = Parent()
+            while not self._is_finished:
+                parent.leave_without()
+                await self._finish_if_done()
+                await asyncio.sleep(SWEEP_S)
+
+    async def _watch(self, name: str) -> None:
         while not self._is_finished:
-            await asyncio.gather(*(self._look_after(name) for name in self._handles))
-            await self._finish_if_done()
+            await self._look_after(name)
             await asyncio.sleep(SWEEP_S)
+
+    async def _restart_planned(self) -> None:
+        """Start those anew that shall be, one at a time, each when all others answer."""
+        while not self._is_finished:
+            if self._planned and not self._silent:
+                name = self._planned[0]
+                await self._restart(name)
+                self._planned.popleft()
+            await asyncio.sleep(RESTART_POLL_S)
+
+    async def _restart(self, name: str) -> None:
+        before = self._health.get(name)
+        log.warning("%s is started anew", name)
+        ray.kill(self._handles[name], no_restart=False)
+        while not self._is_finished:
+            now = self._health.get(name)
+            is_new = now is not None and (before is None or now.pid != before.pid)
+            if is_new and now is not None and now.is_connected and name not in self._silent:
+                return
+            await asyncio.sleep(RESTART_POLL_S)
 
     async def _look_after(self, name: str) -> None:
         handle = self._handles[name]
         try:
-            health = await asyncio.wait_for(handle.health.remote(), HEALTH_TIMEOUT_S)
+            health = await _answered(handle.health.remote())
             self._note(name, health)
             if health.beat_age_s > self._wedged_s:
                 # first of all, because a loop that does not turn answers nothing that is asked of it below
@@ -79,10 +136,10 @@ class Conductor:
                 ray.kill(handle, no_restart=False)
             if not health.is_connected:
                 # new or restarted: Ray gave it its arguments back, but not its neighbours
-                await asyncio.wait_for(handle.connect.remote(self._targets(name)), HEALTH_TIMEOUT_S)
+                await _answered(handle.connect.remote(self._targets(name)))
             if self._is_draining and name.startswith("feed:") and not health.is_finished:
                 # each sweep: a feed that was restarted does not remember that it was asked
-                await asyncio.wait_for(handle.drain.remote(), HEALTH_TIMEOUT_S)
+                await _answered(handle.drain.remote())
         except LOST as error:
             self._silent[name] = self._silent.get(name, 0) + 1
             log.warning("%s does not answer: %s", name, type(error).__name__)
@@ -95,6 +152,14 @@ class Conductor:
             self._restarts[name] += 1
             log.warning("%s was restarted (pid %d, then %d)", name, last.pid, health.pid)
         self._health[name] = health
+        now = asyncio.get_running_loop().time()
+        if health.resident_mb > self._memory_limit_mb and now >= self._spared_until.get(name, 0.0):
+            log.warning("%s holds %.0f MB", name, health.resident_mb)
+            self._spared_until[name] = now + MEMORY_PATIENCE_S
+            self._plan([name])
+
+    def _plan(self, names: Iterable[str]) -> None:
+        self._planned += [name for name in names if name not in self._planned]
 
     def _targets(self, name: str) -> Mapping[str, Target]:
         edges = self._placements[name].edges
@@ -104,7 +169,7 @@ class Conductor:
         everyone = len(self._health) == len(self._placements) and not self._silent
         if everyone and all(health.is_finished for health in self._health.values()):
             try:
-                await asyncio.wait_for(self._handles["ledger"].close.remote(), CLOSE_TIMEOUT_S)
+                await _answered(self._handles["ledger"].close.remote(), CLOSE_TIMEOUT_S)
             except LOST as error:
                 log.warning("the ledger did not close yet: %s", type(error).__name__)
                 return
@@ -113,6 +178,15 @@ class Conductor:
     async def drain(self) -> None:
         """End every feed where it is; what is in flight still arrives."""
         self._is_draining = True
+
+    async def restart(self, names: Sequence[str]) -> list[str]:
+        """Start actors anew, all without names, one after the other while the rest works; return who will be.
+
+        A name that is none of the session's is left out.
+        """
+        wanted = [name for name in names or self._placements if name in self._placements]
+        self._plan(wanted)
+        return wanted
 
     async def stop(self) -> None:
         """Take every other actor down; whoever asked takes the conductor itself."""
@@ -124,8 +198,21 @@ class Conductor:
     async def health(self) -> SystemHealth:
         """Return what is known of everyone."""
         return SystemHealth(
-            list(self._health.values()), list(self._silent), dict(self._restarts), self._is_draining, self._is_finished
+            list(self._health.values()),
+            list(self._silent),
+            dict(self._restarts),
+            self._is_draining,
+            self._is_finished,
+            [health.name for health in self._health.values() if not health.is_finished and health.idle_s > STALLED_S],
+            list(self._planned),
+            self._folder,
         )
+
+
+async def _answered(answer: Any, within_s: float | None = None) -> Any:
+    # not wait_for: in Python 3.11 that may swallow a cancellation, and the group would wait for ever
+    async with asyncio.timeout(within_s or HEALTH_TIMEOUT_S):
+        return await answer
 
 
 def place(placement: Placement, namespace: str) -> Any:

@@ -12,6 +12,7 @@ import ray
 
 from actors.carrier import METRICS_EVERY_S, Health, Target
 from actors.metrics import Meters
+from actors.orphans import Parent
 from actors.stages import leave_on_failure
 from spyhop.clock import NS_PER_S, Clock, WallClock
 from spyhop.engine.edges import Receipt
@@ -59,7 +60,9 @@ class LedgerActor:
 
     async def _run(self) -> None:
         meters, published = Meters(self._name), 0
+        parent = Parent()
         while True:
+            parent.leave_without()
             now, began = self._clock.monotonic_ns(), self._attempt_began
             if began is None or now - began < STUCK_S * NS_PER_S:
                 self._beat = now

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cluster import backtest_cli, cluster_cli, lead_lag_cli, preflight_cli, status_cli, sweep_cli
+from cluster import backtest_cli, cluster_cli, conduct_cli, lead_lag_cli, preflight_cli, status_cli, sweep_cli
 from cluster.data_cli import data_app
 from cluster.flags import (
     SOURCE,
+    Address,
     File,
     Generate,
     Hours,
@@ -52,7 +53,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(study_app, name="study")
-for _more in (backtest_cli, cluster_cli, lead_lag_cli, preflight_cli, status_cli, sweep_cli):
+for _more in (backtest_cli, cluster_cli, conduct_cli, lead_lag_cli, preflight_cli, status_cli, sweep_cli):
     _more.register(app, study_app)
 
 INTERRUPTED = 130
@@ -92,6 +93,10 @@ def run(
     watch: Annotated[bool, typer.Option("--watch", help="Show the dashboard while it runs (with --local).")] = False,
     local: Annotated[bool, typer.Option("--local", help="One process, without Ray.")] = False,
     dashboard: Annotated[bool, typer.Option("--dashboard", help="Start the Ray dashboard too.")] = False,
+    address: Address = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the session that runs at --address already.")
+    ] = False,
     runs: Runs = None,
     profile: Profile = "default",
     config: File = None,
@@ -113,6 +118,9 @@ def run(
     if report:
         sessions.report(loaded, "latest", None, mode="live" if live else "", as_json=as_json)
         return
+    if resume:
+        sessions.say(sessions.resume(address), as_json=as_json)
+        return
     ran = sessions.run(
         loaded,
         _origin(replay, generate, venues),
@@ -120,6 +128,7 @@ def run(
         is_local=local,
         is_watched=watch,
         has_dashboard=dashboard,
+        address=None if local else address,
     )
     sessions.say(ran, as_json=as_json)
 

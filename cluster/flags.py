@@ -64,6 +64,12 @@ Live = Annotated[
         rich_help_panel=SEEDS,
     ),
 ]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address", metavar="ADDRESS", envvar="RAY_ADDRESS", help="Join the Ray there (host:port, or auto) instead."
+    ),
+]
 Lake = Annotated[str, typer.Option("--lake", metavar="DIR", help="Folder or URI of the lake.")]
 SessionName = Annotated[str, typer.Argument(metavar="[SESSION]", help="Id of a session, or latest.")]
 

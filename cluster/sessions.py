@@ -25,6 +25,7 @@ from spyhop.clock import WallClock
 from spyhop.config.settings import Settings
 from spyhop.engine.pipeline import Progress
 from spyhop.errors import MissingInput, ReplayDiverged, UserError
+from spyhop.model.control import Session
 from spyhop.model.decisions import Decision
 from spyhop.model.entries import Entry
 from spyhop.model.rows import Rows
@@ -55,8 +56,19 @@ class Ran(msgspec.Struct, frozen=True):
     net: float
 
 
-def run(loaded: Loaded, origin: Origin, *, is_live: bool, is_local: bool, is_watched: bool, has_dashboard: bool) -> Ran:
-    """Run a session to its end, or until Ctrl-C has drained it; progress goes to stderr."""
+def run(
+    loaded: Loaded,
+    origin: Origin,
+    *,
+    is_live: bool,
+    is_local: bool,
+    is_watched: bool,
+    has_dashboard: bool,
+    address: str | None = None,
+) -> Ran:
+    """Run a session to its end, or until Ctrl-C has drained it; progress goes to stderr. `address` is a Ray to join."""
+    if address and not Path(loaded.settings.session.runs).is_absolute():
+        raise UserError("on a Ray that is there --runs must be an absolute path, to a folder that all its nodes share")
     if is_live and is_local:
         raise UserError("--live needs actors that can be restarted; it excludes --local")
     if is_watched and not is_local:
@@ -74,12 +86,37 @@ def run(loaded: Loaded, origin: Origin, *, is_live: bool, is_local: bool, is_wat
             assert request.endpoints is not None
             settings = permitted(loaded, request.endpoints)
         plan = plan_session(settings, request, WallClock())
-        return _run(plan, is_local=is_local, is_watched=is_watched, has_dashboard=has_dashboard)
+
+        def work(show: Callable[[Progress], None]) -> None:
+            if is_local:
+                _run_local(plan, show, is_watched=is_watched)
+                return
+            from cluster.launch import run_on_ray
+
+            run_on_ray(plan, show, address=address, dashboard=has_dashboard, on_dashboard=_tell_dashboard)
+
+        return _shown(plan.folder, plan.session, work, is_quiet=is_watched)
 
 
-def _run(plan: SessionPlan, *, is_local: bool, is_watched: bool, has_dashboard: bool) -> Ran:
-    last = Progress(0, 0, 0, len(plan.feed_names))
-    with Meter("session " + plan.session.id, WallClock(), is_quiet=is_watched) as meter:
+def resume(address: str | None) -> Ran:
+    """Go on with the session that runs on the Ray at `address`, to its end, as the process that started it would."""
+    from cluster.launch import accompany, joined_ray, session_there
+
+    with joined_ray(address or "auto"), stopping() as stop:
+        folder, session = session_there()
+
+        def work(show: Callable[[Progress], None]) -> None:
+            num_feeds, is_live = len(session.instruments), session.mode == "live"
+            accompany(folder, show, WallClock(), stop, num_feeds=num_feeds, is_live=is_live)
+
+        return _shown(folder, session, work)
+
+
+def _shown(
+    folder: Path, session: Session, work: Callable[[Callable[[Progress], None]], None], *, is_quiet: bool = False
+) -> Ran:
+    last = Progress(0, 0, 0, len(session.instruments))
+    with Meter("session " + session.id, WallClock(), is_quiet=is_quiet) as meter:
 
         def show(progress: Progress) -> None:
             nonlocal last
@@ -88,13 +125,8 @@ def _run(plan: SessionPlan, *, is_local: bool, is_watched: bool, has_dashboard: 
             said = f"feeds ended  {event_time(progress.ts)}  {progress.num_events:,} events  {rate:,.0f}/s"
             meter.show(progress.num_finished, progress.num_feeds, said)
 
-        if is_local:
-            _run_local(plan, show, is_watched=is_watched)
-        else:
-            from cluster.launch import run_on_ray
-
-            run_on_ray(plan, show, dashboard=has_dashboard, on_dashboard=_tell_dashboard)
-        return _ran(plan, last.num_events, meter.elapsed_s)
+        work(show)
+        return _ran(folder, session, last.num_events, meter.elapsed_s)
 
 
 def _tell_dashboard(address: str) -> None:
@@ -116,15 +148,15 @@ def say(ran: Ran, *, as_json: bool) -> None:
     console.print(f"kept in {ran.folder}; see: spyhop report, spyhop replay latest", style="dim")
 
 
-def _ran(plan: SessionPlan, num_events: int, elapsed_s: float) -> Ran:
-    entries = journal.read_facts(plan.folder)
-    board = Board(plan.session.instruments, is_trading=True, is_simulated=plan.session.is_simulated)
+def _ran(folder: Path, session: Session, num_events: int, elapsed_s: float) -> Ran:
+    entries = journal.read_facts(folder)
+    board = Board(session.instruments, is_trading=True, is_simulated=session.is_simulated)
     board.append(entries)
     account = board.account
     return Ran(
-        session=plan.session.id,
-        folder=str(plan.folder),
-        is_simulated=plan.session.is_simulated,
+        session=session.id,
+        folder=str(folder),
+        is_simulated=session.is_simulated,
         num_events=num_events,
         elapsed_s=elapsed_s,
         num_decisions=sum(isinstance(entry.message, Decision) for entry in entries),
