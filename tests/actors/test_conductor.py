@@ -199,6 +199,36 @@ def test_whoever_is_stopped_takes_all_others_down_for_good(stage: Stage) -> None
     stage.conducted(scenario)
 
 
+def test_planned_restarts_are_made_one_at_a_time_and_only_while_everybody_answers(stage: Stage) -> None:
+    async def scenario(conductor: Conductor) -> None:
+        feed, ensemble = stage.handles["feed:A"], stage.handles["ensemble"]
+        await until(lambda: feed.targets and ensemble.targets)
+        assert await conductor.restart(["feed:A", "ensemble", "nobody"]) == ["feed:A", "ensemble"]
+        await until(lambda: stage.killed)
+        await asyncio.sleep(0.3)
+        assert stage.killed == [(feed, False)]
+        feed.restart()
+        await until(lambda: len(stage.killed) == 2)
+        assert stage.killed[1] == (ensemble, False)
+        ensemble.restart()
+        await asyncio.sleep(0.3)
+        assert (await conductor.health()).restarting == []
+
+    stage.conducted(scenario)
+
+
+def test_a_process_that_holds_too_much_is_started_anew_once(stage: Stage) -> None:
+    async def scenario(conductor: Conductor) -> None:
+        feed = stage.handles["feed:A"]
+        feed.now(resident_mb=conductor_module.MEMORY_LIMIT_MB + 1.0)
+        await until(lambda: stage.killed)
+        feed.restart()
+        await asyncio.sleep(0.3)
+        assert stage.killed == [(feed, False)]
+
+    stage.conducted(scenario)
+
+
 def test_a_conductor_has_a_name_for_the_dashboard(stage: Stage) -> None:
     async def scenario(conductor: Conductor) -> None:
         assert repr(conductor) == "conductor"
