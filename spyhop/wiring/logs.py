@@ -41,7 +41,9 @@ class JsonLines(logging.Formatter):
             "message": record.getMessage(),
             **self._same,
         }
-        line |= {name: value for name, value in vars(record).items() if name not in _USUAL and value != ""}
+        given = {name: value for name, value in vars(record).items() if name not in _USUAL and value != ""}
+        # what begins with an underscore somebody else marks every record with: Ray, where it runs
+        line |= {name: value for name, value in given.items() if not name.startswith("_")}
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         return self._without_secrets(json.dumps(line, default=str, ensure_ascii=False))

@@ -21,7 +21,7 @@ def lines(path: Path) -> list[dict[str, object]]:
 def test_a_process_has_one_log_of_json_lines(tmp_path: Path) -> None:
     log = logging.getLogger("spyhop.venues.somewhere")
     keep_log(tmp_path / "one" / "log.jsonl")
-    log.info("%s: WS -> REST", "BTCUSDT", extra={"symbol": "BTCUSDT", "reason": "PRICE_STALE", "cause": ""})
+    log.info("%s: WS -> REST", "BTCUSDT", extra={"symbol": "BTCUSDT", "reason": "PRICE_STALE", "cause": "", "_mark": 1})
     log.debug("not kept")
     logging.getLogger("somebody.else").warning("not ours")
     keep_log(tmp_path / "two.jsonl")
