@@ -54,6 +54,10 @@ class DeskLike(Protocol):
         """Return an event time, `at_least` or later, before which no further report can lie."""
         ...
 
+    def end(self) -> None:
+        """Make no report any more: nobody would hear it, but a replay."""
+        ...
+
     @property
     def is_idle(self) -> bool:
         """Say whether nothing is under way between us and the venue."""
@@ -91,6 +95,8 @@ class DeskPost:
         """Tell the vessel what the desk heard and how late it is; say whether that was news."""
         wanted = self._vessel.receipt(self._edge).wanted
         if wanted.watermark == END_OF_TIME:
+            # also in a life that begins after the end: its desk would reconcile first of all
+            self.desk.end()
             return False
         # the promise first: what is heard while it is read lies behind it
         promise = self.desk.promise(wanted.watermark)
@@ -102,6 +108,8 @@ class DeskPost:
         payload = msgspec.msgpack.encode(reports) if reports else b""
         said = msgspec.msgpack.encode(Messages(promise, len(reports), payload))
         self._vessel.receive(self._edge, wanted.count, said)
+        if promise == END_OF_TIME:
+            self.desk.end()
         return True
 
     async def run(self, stir: Callable[[], None]) -> None:

@@ -217,6 +217,10 @@ class LiveDesk:
         """Return an event time, `at_least` or later, before which no further report can lie."""
         return self.desk.promise(at_least)
 
+    def end(self) -> None:
+        """Say nothing any more: the session has heard its last."""
+        self.desk.end()
+
     @property
     def is_idle(self) -> bool:
         """Say whether nothing is under way between us and the venue."""

@@ -67,6 +67,7 @@ class Desk:
         self.is_idle = True
         self.call: Callable[[], None] | None = None
         self.is_closed = False
+        self.is_over = False
 
     async def run(self) -> None:
         await asyncio.Event().wait()
@@ -89,6 +90,9 @@ class Desk:
 
     def promise(self, at_least: int) -> int:
         return max(self.now, at_least)
+
+    def end(self) -> None:
+        self.is_over = True
 
     def statistics(self) -> dict[str, float]:
         return {}
@@ -203,8 +207,27 @@ def test_the_end_is_promised_when_nothing_is_held_and_nothing_under_way(tmp_path
             desk.is_idle = False
             await asyncio.sleep(0.1)
             assert not vessel.is_finished
+            assert not desk.is_over
             desk.is_idle = True
             await until(lambda: vessel.is_finished)
+            # what it said from here on would be heard by a replay alone
+            assert desk.is_over
+
+    played(scene)
+
+
+def test_a_life_that_begins_after_the_end_says_nothing(tmp_path: Path) -> None:
+    async def scene() -> None:
+        room = Room(tmp_path, Desk())
+        async with living(room.carrier):
+            room.stage.is_idle = True
+            await room.let_time_pass(END_OF_TIME)
+            await until(lambda: room.carrier.vessel is not None and room.carrier.vessel.is_finished)
+            await room.carrier._save(room.carrier.vessel)
+        late = Desk()
+        second = Room(tmp_path, late)
+        async with living(second.carrier):
+            await until(lambda: late.is_over)
 
     played(scene)
 

@@ -127,6 +127,10 @@ class Desk:
         """Return an event time, `at_least` or later, before which no report will lie that is not there now."""
         return self._teller.promise(at_least)
 
+    def end(self) -> None:
+        """Say nothing any more: the session has heard its last."""
+        self._teller.end()
+
     @property
     def is_idle(self) -> bool:
         """Say whether no order is alive and no request is under way."""

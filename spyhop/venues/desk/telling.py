@@ -36,6 +36,7 @@ class Teller:
         self._held: dict[str, OrderCancelled | OrderExpired] = {}
         self._recent: deque[Report] = deque(maxlen=_NUM_KEPT)
         self._ts = 0
+        self._is_over = False
         self._log = DeskLog(folder, self._refold)
 
     @property
@@ -98,6 +99,9 @@ class Teller:
 
     def note(self, reports: Iterable[Report]) -> None:
         """Fold what is new of `reports`; nobody may hear of it or act on it before `flush`."""
+        if self._is_over:
+            self.counts["after_the_end"] += len(list(reports))
+            return
         for report in reports:
             news = self.account.news(report)
             if news is None:
@@ -151,6 +155,10 @@ class Teller:
         """
         self._ts = max(self._ts, at_least, self._clock.now_ns())
         return self._ts
+
+    def end(self) -> None:
+        """Say nothing any more: whoever listened has left, and a replay must not hear what nobody heard."""
+        self._is_over = True
 
     def reports_since(self, number: int) -> list[Report]:
         """Return the reports from number `number` (from 0) on; raise StateError when so many were never made."""

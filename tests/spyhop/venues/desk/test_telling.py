@@ -24,6 +24,7 @@ from spyhop.model.orders import (
     SubmitOrder,
 )
 from spyhop.model.tape import Side, Venue
+from spyhop.venues.desk.log import kept_reports
 from spyhop.venues.desk.telling import Teller
 
 BTC = Instrument(id=1, venue=Venue.SIMULATED, symbol="BTC", tick_size=Decimal(1), lot_size=Decimal(1))
@@ -135,3 +136,13 @@ def test_listeners_are_called_when_reports_are_durable(tmp_path: Path) -> None:
     teller.tell(fill("t", 1))
     assert seen == [False]
     teller.close()
+
+
+def test_after_the_end_nothing_is_said_or_kept(tmp_path: Path) -> None:
+    teller = opened(tmp_path)
+    said = teller.num_reports
+    teller.end()
+    assert teller.tell(fill("t", 1)) == 0
+    assert (teller.num_reports, teller.counts["after_the_end"]) == (said, 1)
+    teller.close()
+    assert len(kept_reports(tmp_path)) == said
