@@ -23,8 +23,9 @@ import numpy as np
 
 from benchmarks.output import say
 from benchmarks.tracing import Trace, traced
-from cluster.launch import executor_name, local_ray
+from cluster.launch import executor_name
 from cluster.origins import simulator
+from cluster.rays import local_ray
 from spyhop.clock import NS_PER_MS, NS_PER_S, WallClock
 from spyhop.config.loading import Sources, load
 from spyhop.config.settings import Settings

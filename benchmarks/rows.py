@@ -18,8 +18,8 @@ import numpy as np
 
 from benchmarks.output import say
 from benchmarks.tracing import Trace, traced
-from cluster.launch import local_ray
 from cluster.origins import simulator
+from cluster.rays import local_ray
 from spyhop.clock import NS_PER_S, WallClock
 from spyhop.config.loading import Sources, load
 from spyhop.engine.vessels import Messages

@@ -25,8 +25,9 @@ import ray
 
 from actors.carrier import LOST, Health
 from benchmarks.output import say
-from cluster.launch import NAMESPACE, conduct, local_ray
+from cluster.launch import conduct
 from cluster.origins import simulator
+from cluster.rays import NAMESPACE, local_ray
 from spyhop.clock import NS_PER_S, Clock, WallClock
 from spyhop.config.loading import Sources, load
 from spyhop.engine.pipeline import Progress

@@ -177,7 +177,7 @@ def on_bars(rounds: int, is_with_vectorbt: bool) -> None:
 
 def on_ray(rounds: int, cores: int) -> None:
     """Say the rate on all cores, and what share of one core's each keeps."""
-    from cluster.launch import local_ray
+    from cluster.rays import local_ray
     from tune.grid import evaluate_all
 
     arrays, objective = week()._asdict(), LeadFollow()

@@ -10,7 +10,8 @@ from typing import Any
 import ray
 
 from actors.conductor import SystemHealth
-from cluster.launch import NAMESPACE, conduct
+from cluster.launch import conduct
+from cluster.rays import NAMESPACE
 from spyhop.clock import WallClock
 from spyhop.wiring.plan import SessionPlan
 

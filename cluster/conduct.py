@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import ray
 
 from cluster.commands import stdout
-from cluster.launch import asked, conductor_there, joined_ray, taken_down
+from cluster.launch import asked, conductor_there, taken_down
+from cluster.rays import joined_ray
 from spyhop.clock import NS_PER_S, WallClock
 from spyhop.errors import UserError
 

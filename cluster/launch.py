@@ -8,9 +8,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from actors.desks import desk_posts
 from actors.ledger import LedgerActor
 from actors.stages import EnsembleActor, ExecutorActor, FeedActor, RiskSupervisor
 from cluster.machines import of_table
+from cluster.rays import NAMESPACE, joined_ray, local_ray
 from cluster.terminal import stopping
 from cluster.topology import NODE_ID, Topology, demands
 from cluster.topology import place as placed_on
@@ -40,12 +40,10 @@ from spyhop.wiring.sessions import pacing
 
 log = logging.getLogger(__name__)
 
-NAMESPACE = "spyhop"
 CONDUCTOR = "conductor"
 POLL_S = 0.2
 STOP_TIMEOUT_S = 30.0
 SEEN_WITHIN_S = 60.0
-ANSWERS_WITHIN_S = 3.0
 KILLED_WITHIN_S = 15.0
 """How long a session that was killed may take to end cleanly."""
 
@@ -139,43 +137,6 @@ def _executor(plan: SessionPlan, placement: Placement) -> Placement:
     if not plan.is_live:
         return placement
     return msgspec.structs.replace(placement, args=(*placement.args, None, partial(desk_posts, plan)))
-
-
-@contextlib.contextmanager
-def local_ray(*, dashboard: bool, num_cpus: int | None = None) -> Iterator[Any]:
-    """Start a Ray of our own on this machine and stop it afterwards; never join one that is there."""
-    context = ray.init(
-        address="local",
-        namespace=NAMESPACE,
-        num_cpus=num_cpus,
-        include_dashboard=dashboard,
-        log_to_driver=False,
-        configure_logging=False,
-    )
-    try:
-        yield context
-    finally:
-        ray.shutdown()
-
-
-@contextlib.contextmanager
-def joined_ray(address: str) -> Iterator[Any]:
-    """Join the Ray at `address` (host:port, or auto), and leave it as it is afterwards; UserError where none is."""
-    if ":" in address:
-        # Ray itself tries for minutes where nobody listens
-        host, _, port = address.rpartition(":")
-        try:
-            socket.create_connection((host, int(port)), ANSWERS_WITHIN_S).close()
-        except (OSError, ValueError):
-            raise UserError(f"no Ray answers at {address}") from None
-    try:
-        context = ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise UserError(f"no Ray answers at {address}: {str(error).splitlines()[0]}") from None
-    try:
-        yield context
-    finally:
-        ray.shutdown()
 
 
 def run_on_ray(

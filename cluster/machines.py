@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,6 @@ from spyhop.config.settings import Settings
 from spyhop.errors import MissingInput, UserError
 
 GB = 1e9
-ANSWERS_WITHIN_S = 3.0
 _HEAD = "node:__internal_head__"
 
 
@@ -45,25 +43,13 @@ def of_file(path: Path) -> list[Node]:
 
 def of_ray(address: str) -> list[Node]:
     """Return the nodes that live on the Ray at `address` (host:port, or auto); raises UserError where none answers."""
-    host, colon, port = address.rpartition(":")
-    if colon and port.isdecimal():
-        # asked first, because Ray itself would try for five minutes
-        try:
-            socket.create_connection((host, int(port)), ANSWERS_WITHIN_S).close()
-        except OSError as error:
-            raise UserError(f"no Ray answers at {address}: {error.strerror or error}") from None
-    elif address != "auto":
-        raise UserError(f"--address {address!r}: expected HOST:PORT, such as 10.0.0.10:6379, or auto")
     import ray
 
-    try:
-        ray.init(address=address, log_to_driver=False, configure_logging=False)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise UserError(f"no Ray answers at {address}: {str(error).splitlines()[0]}") from None
-    try:
-        table: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    finally:
-        ray.shutdown()
+    from cluster.rays import joined_ray
+
+    with joined_ray(address):
+        nodes: Any = ray.nodes  # has no types
+        table: list[dict[str, Any]] = nodes()
     return of_table(table)
 
 

@@ -100,7 +100,8 @@ def run(
 
 def resume(address: str | None) -> Ran:
     """Go on with the session that runs on the Ray at `address`, to its end, as the process that started it would."""
-    from cluster.launch import accompany, joined_ray, session_there
+    from cluster.launch import accompany, session_there
+    from cluster.rays import joined_ray
 
     with joined_ray(address or "auto"), stopping() as stop:
         folder, session = session_there()

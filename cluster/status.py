@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -18,7 +17,8 @@ from rich.text import Text
 from actors.carrier import LOST, Health
 from actors.conductor import SystemHealth
 from cluster.commands import print_json, stdout
-from cluster.launch import CONDUCTOR, NAMESPACE
+from cluster.launch import CONDUCTOR
+from cluster.rays import NAMESPACE, joined_ray
 from cluster.terminal import event_time, stopping
 from spyhop.errors import UserError
 from spyhop.model.orders import OrderStatus
@@ -26,7 +26,6 @@ from spyhop.model.tape import Mode
 from spyhop.model.verdicts import RiskState
 
 ANSWER_S = 10.0
-REACH_S = 3.0
 EVERY_S = 1.0
 LATE_BEAT_S = 2.0
 """A loop that has not turned for so long is shown in red."""
@@ -208,7 +207,8 @@ def _symbols(lines: list[SymbolLine]) -> Table:
 
 def status(address: str, *, is_watched: bool, as_json: bool) -> None:
     """Print what runs on the Ray at `address`; watched, anew each second until it ends or Ctrl-C."""
-    with _conductor_at(address) as conductor:
+    with joined_ray(address):
+        conductor = _found(address)
         if is_watched:
             _watch(lambda: _asked(conductor), as_json=as_json)
         else:
@@ -250,43 +250,8 @@ def _asked(conductor: Any) -> Status:
     return status_of(health, {node["NodeID"]: node["NodeManagerHostname"] for node in nodes()})
 
 
-@contextlib.contextmanager
-def _conductor_at(address: str) -> Iterator[Any]:
-    _reach(address)
-    try:
-        ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise UserError(_why_not(address, error)) from error
-    try:
-        yield _found(address)
-    finally:
-        ray.shutdown()
-
-
-def _why_not(address: str, error: BaseException) -> str:
-    causes: list[BaseException] = [error]
-    while (cause := causes[-1].__cause__) is not None:
-        causes.append(cause)
-    if any("AuthToken" in str(one) for one in causes):
-        return f"the Ray at {address} wants another token than RAY_AUTH_MODE and RAY_AUTH_TOKEN_PATH give"
-    return f"no Ray answers at {address}: {str(error).splitlines()[0]}"
-
-
 def _found(address: str) -> Any:
     try:
         return ray.get_actor(CONDUCTOR, namespace=NAMESPACE)
     except ValueError as error:
         raise UserError(f"no session runs on the Ray at {address}") from error
-
-
-def _reach(address: str) -> None:
-    """Look whether somebody listens there at all: Ray itself would wait for minutes."""
-    if address == "auto":
-        return
-    if "//" in address:
-        raise UserError(f"{address} is not HOST:PORT of a cluster's GCS, such as 127.0.0.1:6379")
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port or "none")), REACH_S).close()
-    except (OSError, ValueError) as error:
-        raise UserError(f"no Ray answers at {address}: {error}") from error

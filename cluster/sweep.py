@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
-import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple, cast, get_args
 
 import numpy as np
-import ray
 from rich.text import Text
 
 from cluster.commands import Loaded, print_json, stdout
-from cluster.launch import NAMESPACE, local_ray
+from cluster.rays import LOCAL, joined_ray, local_ray
 from cluster.terminal import Meter, stopping
 from spyhop.clock import WallClock
 from spyhop.errors import MissingInput, UserError
@@ -29,11 +27,9 @@ from tune.trials import LEDGER_FILE, Trials
 
 FOLDER = "sweeps"
 LATEST = "latest"
-LOCAL = "local"
 ADDRESS = "RAY_ADDRESS"
 """Ray sets it for the jobs that are submitted to it."""
 MAX_REASONS = 3
-REACH_S = 5.0
 
 
 class Costs(NamedTuple):
@@ -174,29 +170,5 @@ def _failures(found: Found) -> dict[str, int]:
     return {str(reasons[place]): int(counts[place]) for place in order}
 
 
-@contextlib.contextmanager
-def _connected(address: str) -> Iterator[None]:
-    if address == LOCAL:
-        with local_ray(dashboard=False):
-            yield
-        return
-    _reach(address)
-    try:
-        ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UserError(f"there is no Ray at {address}: {str(error).splitlines()[0]}") from None
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _reach(address: str) -> None:
-    """Raise UserError where nobody answers: Ray would ask for hours."""
-    host, _, port = address.rpartition("//")[2].rpartition(":")
-    if not port.isdigit():
-        return
-    try:
-        socket.create_connection((host, int(port)), REACH_S).close()
-    except OSError as error:
-        raise UserError(f"there is no Ray at {address}: {error.strerror or error}") from None
+def _connected(address: str) -> AbstractContextManager[object]:
+    return local_ray(dashboard=False) if address == LOCAL else joined_ray(address)

@@ -45,7 +45,7 @@ def recordings() -> Path:
 @pytest.fixture(scope="session")
 def local_ray(prepared_kernels: None) -> Iterator[None]:
     """A Ray of this test run's own; never one that is on the host already."""
-    from cluster.launch import local_ray as started
+    from cluster.rays import local_ray as started
 
     with started(dashboard=False, num_cpus=4):
         yield

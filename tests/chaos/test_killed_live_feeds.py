@@ -15,8 +15,9 @@ import pytest
 import ray
 
 from actors.carrier import LOST, Health
-from cluster.launch import NAMESPACE, conduct
+from cluster.launch import conduct
 from cluster.origins import simulator
+from cluster.rays import NAMESPACE
 from spyhop.clock import NS_PER_MINUTE, WallClock
 from spyhop.config.settings import SessionConfig, Settings
 from spyhop.engine.pipeline import Progress

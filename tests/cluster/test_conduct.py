@@ -26,7 +26,8 @@ HEALTH = {
 }
 WATCH = """
 import json, ray, sys, time
-from cluster.launch import asked, conductor_there, joined_ray
+from cluster.launch import asked, conductor_there
+from cluster.rays import joined_ray
 from spyhop.errors import UserError
 with joined_ray(sys.argv[1]):
     while True:

@@ -24,7 +24,8 @@ from actors.conductor import Placement, SystemHealth
 from actors.metrics import TABLE
 from actors.metrics import Kind as MetricKind
 from cluster import launch
-from cluster.launch import CONDUCTOR, NAMESPACE, conduct, placements
+from cluster.launch import CONDUCTOR, conduct, placements
+from cluster.rays import NAMESPACE
 from spyhop.clock import EventClock, WallClock
 from spyhop.config.settings import SessionConfig, Settings
 from spyhop.engine.edges import Position

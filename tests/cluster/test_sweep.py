@@ -110,7 +110,7 @@ def test_too_short_data_is_said_before_anything_is_tried(connected: None, lake: 
         (["--lake", "LAKE", "--symbols", "BTC", "--param", "lead.fall_frac=0.1:0.2"], "needs the step"),
         (["--lake", "LAKE", "--symbols", "BTC", *GRID, "--search", "guess"], "no search 'guess'"),
         (["--lake", "LAKE", "--symbols", "BTC", *GRID, "--objective", "gain"], "no objective 'gain'"),
-        (["--lake", "LAKE", "--symbols", "BTC", *GRID, "--address", "127.0.0.1:1"], "no Ray at 127.0.0.1:1"),
+        (["--lake", "LAKE", "--symbols", "BTC", *GRID, "--address", "127.0.0.1:1"], "no Ray answers at 127.0.0.1:1"),
         (["--resume", "nowhere"], "there is no sweep in"),
         (["--resume", "latest"], "no sweep in"),
         (["--resume", "x", "--lake", "LAKE"], "leave out --lake"),
@@ -129,4 +129,4 @@ def test_a_job_is_told_its_address_by_the_environment(
 ) -> None:
     monkeypatch.setitem(os.environ, sweeps.ADDRESS, "127.0.0.1:2")
     result = swept(tmp_path, ["--lake", lake, "--symbols", "BTC", *GRID])
-    assert "no Ray at 127.0.0.1:2" in str(result.exception)
+    assert "no Ray answers at 127.0.0.1:2" in str(result.exception)
