@@ -53,6 +53,7 @@ class Ground(NamedTuple):
     said: str
     horizon_s: float
     """How long a trade lasts at most."""
+    is_simulated: bool = False
     is_cheap: bool = True
 
 
@@ -100,7 +101,8 @@ def _bars(asked: Asked, objective: Objective, horizon_s: float) -> Ground:
     bars = paired(lake, leader, follower)
     arrays = dict(bars.trading._asdict())
     said = f"{follower.key} after {leader.key}, {len(bars.ts):,} minutes of {asked.lake}"
-    return Ground(objective, arrays, digests(lake, (leader.key, follower.key), ("bars",)), said, horizon_s)
+    data = digests(lake, (leader.key, follower.key), ("bars",))
+    return Ground(objective, arrays, data, said, horizon_s, _is_simulated(leader, follower))
 
 
 def _ticks(asked: Asked, base: Settings, space: Space) -> Ground:
@@ -116,7 +118,12 @@ def _ticks(asked: Asked, base: Settings, space: Space) -> Ground:
     )
     said = f"{follower.key} after {leader.key}, {len(arrays['ts']):,} quotes of {asked.lake}"
     data = digests(lake, (leader.key, follower.key), ("quotes", "book"))
-    return Ground(objective, arrays, data, said, _highest(space, "lead.horizon_s", base.lead.horizon_s))
+    horizon_s = _highest(space, "lead.horizon_s", base.lead.horizon_s)
+    return Ground(objective, arrays, data, said, horizon_s, _is_simulated(leader, follower))
+
+
+def _is_simulated(*instruments: Instrument) -> bool:
+    return any(instrument.is_simulated for instrument in instruments)
 
 
 def _pair(asked: Asked, lake: Lake) -> tuple[Instrument, Instrument]:
@@ -139,7 +146,7 @@ def _backtest(asked: Asked, base: Settings, space: Space) -> Ground:
     horizon_s = _highest(space, "decision.exits.max_hold_s", base.decision.exits.max_hold_s)
     if base.lead.enters:
         horizon_s = max(horizon_s, _highest(space, "lead.horizon_s", base.lead.horizon_s))
-    return Ground(objective, {}, digests(lake, keys, ()), said, horizon_s, is_cheap=False)
+    return Ground(objective, {}, digests(lake, keys, ()), said, horizon_s, _is_simulated(*instruments), is_cheap=False)
 
 
 def digests(lake: Lake, keys: Sequence[str], channels: Sequence[str]) -> tuple[str, ...]:

@@ -210,6 +210,7 @@ def _judged(
             params=_params(plan, ground),
             seed=plan.seed,
             open_final=is_open,
+            is_simulated=ground.is_simulated,
         )
 
     result = judged(is_open=False)
@@ -239,4 +240,4 @@ def _write(
     pq.write_table(pa.table(columns), sink, compression="zstd")
     replace_durably(folder / "settings.parquet", sink.getvalue().to_pybytes())
     replace_durably(folder / "sweep.json", msgspec.json.format(msgspec.json.encode(result)) + b"\n")
-    replace_durably(folder / "sweep.html", page(result).encode())
+    replace_durably(folder / "sweep.html", page(result, title=ground.said).encode())

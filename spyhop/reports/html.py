@@ -48,6 +48,22 @@ def table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
+def verdict(headline: str, reasons: Sequence[str], *, has_edge: bool, label: str = "Verdict") -> str:
+    """Return what may be concluded, in large type, and why."""
+    edge = " edge" if has_edge else ""
+    listed = "".join(f"<li>{escape(reason)}</li>" for reason in reasons)
+    return (
+        f'<section class="verdict{edge}" aria-label="{escape(label)}"><strong>{escape(headline)}</strong>'
+        f"<ul>{listed}</ul></section>"
+    )
+
+
+def facts(rows: Sequence[Sequence[str]]) -> str:
+    """Return a table of names and what they are, without a head; nothing of none."""
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<div class="scroll"><table><tbody>{body}</tbody></table></div>' if body else ""
+
+
 def notes(said: Sequence[str]) -> str:
     """Return a list of notes under its heading, nothing of none."""
     listed = "".join(f"<li>{escape(note)}</li>" for note in said)

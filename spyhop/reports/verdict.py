@@ -9,6 +9,7 @@ MIN_TRADES = 30
 
 NO_EDGE = "no demonstrated edge"
 TOO_FEW = "not enough trades to tell"
+SIMULATED_GAIN = "the gain was made on simulated data"
 
 
 def judge(head: Head, rate: WinRate, expected: Expectancy) -> Verdict:
@@ -38,7 +39,7 @@ def judge(head: Head, rate: WinRate, expected: Expectancy) -> Verdict:
     if not is_above:
         return Verdict(has_edge=False, headline=f"{NO_EDGE}: the interval holds zero", reasons=reasons)
     if head.is_simulated:
-        return Verdict(has_edge=False, headline=f"{NO_EDGE}: the gain was made on simulated data", reasons=reasons)
+        return Verdict(has_edge=False, headline=f"{NO_EDGE}: {SIMULATED_GAIN}", reasons=reasons)
     reasons.append(
         "One sample, looked at after the fact: it becomes evidence when a period that nobody saw repeats it."
     )

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 
 import spyhop
 from spyhop.reports import curves
+from spyhop.reports.html import document, facts, figure, verdict
 from spyhop.reports.text import SIMULATED, UNKNOWN
 from spyhop.research.lead_lag.estimate import LeadLagStudy
-
-_STYLE = Path(curves.__file__).with_name("page.css").read_text()
 
 CLOCKS = {
     "receive": "Actionable: by the times at which the prices reached us",
@@ -28,20 +26,11 @@ def page(studies: Sequence[LeadLagStudy]) -> str:
     """Return the page of one pair, a section for each clock; the first one's verdict stands at the top."""
     first = studies[0]
     title = f"Lead-lag: {first.follower.name} after {first.leader.name}"
-    banner = ""
-    if first.is_simulated:
-        banner = (
-            f'<div class="simulated" role="alert">SIMULATED DATA<small>{escape(SIMULATED.split(": ")[1])}; '
-            "nothing here says anything about a real market</small></div>"
-        )
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n"
-        f"<body>{banner}<main><h1>{escape(title)}</h1>"
-        f'<p class="soft">Spyhop {escape(spyhop.__version__)}</p>{"".join(_section(study) for study in studies)}'
-        f'<p class="soft">{escape(SAYS_NOT)}</p></main></body></html>\n'
+    body = (
+        f'<h1>{escape(title)}</h1><p class="soft">Spyhop {escape(spyhop.__version__)}</p>'
+        f'{"".join(_section(study) for study in studies)}<p class="soft">{escape(SAYS_NOT)}</p>'
     )
+    return document(title, body, is_simulated=first.is_simulated)
 
 
 def _section(study: LeadLagStudy) -> str:
@@ -58,13 +47,9 @@ def _section(study: LeadLagStudy) -> str:
         f"correlation by shift; to the right of 0 {study.leader.name} leads; grey: what 95 of 100 placebos stay in; "
         "upright band: 95 % interval of the lag"
     )
-    edge = " edge" if study.has_lag else ""
     return (
-        f"<h2>{escape(CLOCKS[study.clock])}</h2>"
-        f'<section class="verdict{edge}" aria-label="Verdict"><strong>{escape(study.verdict)}</strong>'
-        f"<ul>{''.join(f'<li>{escape(each)}</li>' for each in study.warnings)}</ul></section>"
-        f"<figure>{picture}<figcaption>{escape(caption)}</figcaption></figure>"
-        f"{_table(rows(study))}{_table(_shares(study))}{_table(_sides(study))}"
+        f"<h2>{escape(CLOCKS[study.clock])}</h2>{verdict(study.verdict, study.warnings, has_edge=study.has_lag)}"
+        f"{figure(picture, caption)}{facts(rows(study))}{facts(_shares(study))}{facts(_sides(study))}"
     )
 
 
@@ -121,8 +106,3 @@ def _sides(study: LeadLagStudy) -> list[tuple[str, str]]:
         )
         for each in (study.leader, study.follower)
     ]
-
-
-def _table(found: Sequence[tuple[str, str]]) -> str:
-    body = "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in found)
-    return f'<div class="scroll"><table><tbody>{body}</tbody></table></div>' if found else ""

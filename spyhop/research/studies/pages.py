@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from spyhop.reports import charts, histograms
-from spyhop.reports.text import SIMULATED, amount, bounds, counts, percent, signed
+from spyhop.reports.html import cards, document, facts, figure, table, verdict
+from spyhop.reports.text import amount, bounds, counts, percent, signed
 from spyhop.research.studies.aftermath import PathPoint
 from spyhop.research.studies.following import FollowingStudy
 from spyhop.research.studies.regimes import Bucket
@@ -19,7 +19,6 @@ from spyhop.research.studies.study import About, Outcome
 from spyhop.research.studies.week import WeekStudy
 from spyhop.research.studies.words import half_life, said_of_closing, said_of_path
 
-_STYLE = Path(charts.__file__).with_name("page.css").read_text()
 _BIN_BPS = 1.0
 _MOST_TRADES = 500
 
@@ -37,29 +36,18 @@ def page(study: SpreadStudy | FollowingStudy | WeekStudy) -> str:
 
 
 def _document(about: About, title: str, body: Sequence[str]) -> str:
-    banner = ""
-    if about.is_simulated:
-        banner = (
-            f'<div class="simulated" role="alert">SIMULATED DATA<small>{escape(SIMULATED.split(": ")[1])}; '
-            "nothing here says anything about a real market</small></div>"
-        )
     span = about.span
     head = (
         f"<h1>{escape(title)}: {escape(about.follower)} after {escape(about.leader)}</h1>"
         f'<p class="soft">{escape(span.first)} to {escape(span.last)} UTC ({span.hours:.1f} h of minute bars) · '
         f"Spyhop {escape(about.version)}</p>"
     )
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Spyhop study: {escape(title)}</title><style>{_STYLE}</style></head>\n"
-        f"<body>{banner}<main>{head}{''.join(body)}</main></body></html>\n"
-    )
+    return document(f"Spyhop study: {title}", head + "".join(body), is_simulated=about.is_simulated)
 
 
 def _outcome(outcome: Outcome) -> list[str]:
     return [
-        _verdict(outcome),
+        verdict(outcome.verdict.headline, outcome.verdict.reasons, has_edge=outcome.verdict.has_edge),
         _money(outcome),
         _certainty(outcome),
         _simpler(outcome),
@@ -67,16 +55,6 @@ def _outcome(outcome: Outcome) -> list[str]:
         _sensitivity(outcome),
         _trades(outcome),
     ]
-
-
-def _verdict(outcome: Outcome) -> str:
-    verdict = outcome.verdict
-    edge = " edge" if verdict.has_edge else ""
-    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in verdict.reasons)
-    return (
-        f'<section class="verdict{edge}" aria-label="Verdict"><strong>{escape(verdict.headline)}</strong>'
-        f"<ul>{reasons}</ul></section>"
-    )
 
 
 def _money(outcome: Outcome) -> str:
@@ -88,7 +66,7 @@ def _money(outcome: Outcome) -> str:
         (f"{outcome.num_missed}", "without a price to enter at"),
     ]
     if mean is None:
-        return f"<h2>Money</h2>{_cards(counted)}"
+        return f"<h2>Money</h2>{cards(counted)}"
     rows = [
         ("gross", mean.gross_bps, "line"),
         ("fees", -mean.fees_bps, "cost"),
@@ -96,7 +74,7 @@ def _money(outcome: Outcome) -> str:
         ("funding", -mean.funding_bps, "cost"),
         ("NET", mean.net_bps, "gain" if mean.net_bps >= 0 else "loss"),
     ]
-    cards = [
+    told = [
         *counted,
         (signed(mean.net_bps, "bp"), "net a trade"),
         (signed(mean.gross_bps, "bp"), "gross a trade"),
@@ -106,7 +84,7 @@ def _money(outcome: Outcome) -> str:
     picture = charts.bars(
         [(name, value, signed(value)) for name, value, _ in rows], "Means a trade in bp", [each[2] for each in rows]
     )
-    return f"<h2>Money</h2>{_cards(cards)}{_figure(picture, 'means a trade, bp of the notional of one leg')}"
+    return f"<h2>Money</h2>{cards(told)}{figure(picture, 'means a trade, bp of the notional of one leg')}"
 
 
 def _certainty(outcome: Outcome) -> str:
@@ -144,8 +122,8 @@ def _certainty(outcome: Outcome) -> str:
     picture = charts.histogram([trade.net_bps for trade in outcome.trades], "Net result of trades", "bp")
     caption = f"band: 95 % Wilson interval of the win rate, {rate.wins} of {rate.trades} trades won after costs"
     return (
-        f"<h2>How sure</h2>{_figure(band, caption)}{_table(['', 'value', '95 % interval, or more'], rows)}"
-        f'{_figure(picture, "net result of each trade")}<p class="soft">Quantiles in bp: {escape(tail)}. Trades that '
+        f"<h2>How sure</h2>{figure(band, caption)}{table(['', 'value', '95 % interval, or more'], rows)}"
+        f'{figure(picture, "net result of each trade")}<p class="soft">Quantiles in bp: {escape(tail)}. Trades that '
         "come in bursts share one move, so these intervals, which take trades to be independent, are rather too "
         "narrow.</p>"
     )
@@ -178,11 +156,11 @@ def _simpler(outcome: Outcome) -> str:
             ],
             "Gross a trade against chance",
         )
-        told = _figure(
+        told = figure(
             picture,
             f"gross a trade in bp; bands hold 95 % of {luck.draws:,} strategies that know nothing and leave alike",
         )
-    return f"<h2>Against something simpler</h2>{told}{_table(['benchmark, same span', 'gross', 'costs', 'net'], rows)}"
+    return f"<h2>Against something simpler</h2>{told}{table(['benchmark, same span', 'gross', 'costs', 'net'], rows)}"
 
 
 def _regimes(outcome: Outcome) -> str:
@@ -200,8 +178,8 @@ def _regimes(outcome: Outcome) -> str:
         "Net a trade by regime",
     )
     return (
-        f"<h2>By regime</h2>{_figure(picture, 'net a trade in bp with its 95 % interval; hollow: one trade only')}"
-        f"{_table(['', 'trades', 'won', 'gross', 'net', '95 % interval'], [_bucket(one) for one in found])}"
+        f"<h2>By regime</h2>{figure(picture, 'net a trade in bp with its 95 % interval; hollow: one trade only')}"
+        f"{table(['', 'trades', 'won', 'gross', 'net', '95 % interval'], [_bucket(one) for one in found])}"
         '<p class="soft">Eight looks at the same trades: one of twenty such intervals leaves the truth out.</p>'
     )
 
@@ -225,7 +203,7 @@ def _sensitivity(outcome: Outcome) -> str:
     if outcome.later_at_zero_min:
         zero.append(f"Of the delays tried, {outcome.later_at_zero_min} min is the first that leaves nothing.")
     return (
-        f"<h2>The same under other costs</h2>{_table(['', 'net of all trades, one notional'], rows)}"
+        f"<h2>The same under other costs</h2>{table(['', 'net of all trades, one notional'], rows)}"
         f"<p>{escape(' '.join(zero))}</p>"
     )
 
@@ -249,7 +227,7 @@ def _trades(outcome: Outcome) -> str:
     more = len(outcome.trades) - len(rows)
     rest = f"<p class='soft'>and {more:,} more, in the JSON beside this page</p>" if more else ""
     names = ["entered", "follower", "left by", "entry", "exit", "spread bp", "gross bp", "net bp"]
-    return f"<details><summary>All {len(outcome.trades):,} trades</summary>{_table(names, rows)}{rest}</details>"
+    return f"<details><summary>All {len(outcome.trades):,} trades</summary>{table(names, rows)}{rest}</details>"
 
 
 def _spread(study: SpreadStudy) -> list[str]:
@@ -276,7 +254,7 @@ def _spread(study: SpreadStudy) -> list[str]:
         ["share of the variance that is a slow level", percent(found.slow_share)],
     ]
     return [
-        f"<h2>The spread</h2>{_figure(picture, 'minutes a bp')}{_table(['', ''], rows)}",
+        f"<h2>The spread</h2>{figure(picture, 'minutes a bp')}{facts(rows)}",
         f"<h2>After the excursions</h2>{_path(study.path)}<p>{escape(said_of_closing(study.path))}</p>",
         _run(study),
     ]
@@ -299,15 +277,12 @@ def _path(path: Sequence[PathPoint]) -> str:
         )
     ]
     picture = histograms.paths(lines, "Means after the events", "bp", "minutes after the event")
-    return _figure(picture, "means over all events, overlapping ones too, from the side that the rule takes")
+    return figure(picture, "means over all events, overlapping ones too, from the side that the rule takes")
 
 
 def _week(study: WeekStudy) -> list[str]:
-    lines = "".join(f"<li>{escape(line)}</li>" for line in study.conclusion)
-    edge = " edge" if any(one.outcome.verdict.has_edge for one in study.following) else ""
-    parts = [
-        f'<section class="verdict{edge}" aria-label="Conclusion"><strong>In all</strong><ul>{lines}</ul></section>'
-    ]
+    has_edge = any(one.outcome.verdict.has_edge for one in study.following)
+    parts = [verdict("In all", study.conclusion, has_edge=has_edge, label="Conclusion")]
     parts.append("<h2>Spread reversion, both legs</h2>")
     parts += [*_outcome(study.spread.outcome), *_spread(study.spread)]
     for one in study.following:
@@ -319,14 +294,14 @@ def _week(study: WeekStudy) -> list[str]:
         [("correlation", "line", curve)], "Correlation at each shift", "rho", "seconds that the leader is ahead"
     )
     warned = "".join(f"<li>{escape(one)}</li>" for one in lag.warnings)
-    parts.append(f"<h2>Lag</h2><p>{escape(lag.verdict)}</p>{_figure(picture, 'closes of minutes')}<ul>{warned}</ul>")
+    parts.append(f"<h2>Lag</h2><p>{escape(lag.verdict)}</p>{figure(picture, 'closes of minutes')}<ul>{warned}</ul>")
     return parts
 
 
 def _run(study: SpreadStudy | FollowingStudy) -> str:
     said: dict[str, Any] = {**msgspec.to_builtins(study.params), **msgspec.to_builtins(study.costs)}
     rows = [[name, "not given" if value is None else f"{value}"] for name, value in said.items()]
-    return f"<h2>What was asked</h2>{_table(['', ''], [*rows, ['latency_s', f'{study.latency_s:g}']])}"
+    return f"<h2>What was asked</h2>{facts([*rows, ['latency_s', f'{study.latency_s:g}']])}"
 
 
 def _quality(about: About) -> str:
@@ -341,24 +316,8 @@ def _quality(about: About) -> str:
         ["what USDC is worth in USDT", basis],
     ]
     warned = "".join(f"<li>{escape(warning)}</li>" for warning in quality.warnings)
-    return f"<h2>Data quality</h2>{_table(['', ''], rows)}<ul>{warned}</ul>"
+    return f"<h2>Data quality</h2>{facts(rows)}<ul>{warned}</ul>"
 
 
 def _two(first: float, second: float) -> str:
     return f"{percent(first)} / {percent(second)}"
-
-
-def _cards(cards: Sequence[tuple[str, str]]) -> str:
-    inner = "".join(f"<div><b>{escape(value)}</b><span>{escape(name)}</span></div>" for value, name in cards)
-    return f'<div class="cards">{inner}</div>'
-
-
-def _figure(picture: str, caption: str) -> str:
-    return f"<figure>{picture}<figcaption>{escape(caption)}</figcaption></figure>"
-
-
-def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th scope='col'>{escape(name)}</th>" for name in names)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    top = f"<thead><tr>{head}</tr></thead>" if any(names) else ""
-    return f'<div class="scroll"><table>{top}<tbody>{body}</tbody></table></div>'

@@ -184,6 +184,8 @@ class SweepResult(msgspec.Struct, frozen=True, kw_only=True):
     num_trials: int
     """All trials ever made, by the ledger."""
     period_s: float
+    is_simulated: bool
+    """Whether the data was made up: nothing earned on it is an edge."""
     in_sample: Span
     out_of_sample: Span
     final: Span

@@ -8,7 +8,7 @@ from html import escape
 
 from spyhop.clock import NS_PER_S
 from spyhop.reports import charts, histograms
-from spyhop.reports.html import cards, document, figure, notes, table
+from spyhop.reports.html import cards, document, figure, notes, table, verdict
 from spyhop.reports.text import amount, bounds, duration, percent, signed
 from spyhop.research.sweeps.charts import Dot, heat_map, parallel, scatter
 from spyhop.research.sweeps.model import Check, Row, Score, Span, SweepResult
@@ -22,12 +22,11 @@ def page(
     *,
     title: str = "Sweep",
     axes: tuple[str, str] | None = None,
-    is_simulated: bool = False,
 ) -> str:
     """Return the whole page; `axes` are the two settings of the heat map, otherwise the first pair."""
     body = [
         _head(result, title),
-        _verdict(result),
+        verdict(result.verdict.headline, result.verdict.reasons, has_edge=result.verdict.has_edge),
         _tests(result.checks),
         _chosen(result),
         _walk(result),
@@ -38,7 +37,7 @@ def page(
         _overfit(result),
         notes(_said(result)),
     ]
-    return document(f"Spyhop sweep: {title}", "".join(body), is_simulated=is_simulated)
+    return document(f"Spyhop sweep: {title}", "".join(body), is_simulated=result.is_simulated)
 
 
 def _head(result: SweepResult, title: str) -> str:
@@ -55,15 +54,6 @@ def _head(result: SweepResult, title: str) -> str:
         f"<h1>{escape(title)}</h1>"
         f'<p class="soft">{_time(first)} to {_time(last)} UTC in periods of {duration(result.period_s)} · '
         f"{escape(', '.join(result.names))}</p>{cards(told)}"
-    )
-
-
-def _verdict(result: SweepResult) -> str:
-    edge = " edge" if result.verdict.has_edge else ""
-    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in result.verdict.reasons)
-    return (
-        f'<section class="verdict{edge}" aria-label="Verdict"><strong>{escape(result.verdict.headline)}</strong>'
-        f"<ul>{reasons}</ul></section>"
     )
 
 

@@ -69,12 +69,14 @@ def assess(
     params: AssessParams | None = None,
     seed: int = 0,
     open_final: bool = False,
+    is_simulated: bool = False,
 ) -> SweepResult:
     """Return all that may be said of a sweep of n settings over T periods.
 
     `settings` is (n, k), its columns called `names`; `pnl` (n, T) net fractions, every number finite; `num_trades`
     (n,), over all periods; `periods` (T,) their beginnings. `num_trials` counts all trials ever made, by the ledger;
-    at least n is taken. The same input and seed give the same result. UserError if the sweep cannot be judged.
+    at least n is taken. What is earned on data that `is_simulated` is no edge. The same input and seed give the same
+    result. UserError if the sweep cannot be judged.
     """
     params = params or AssessParams()
     rng = np.random.default_rng(seed)
@@ -122,6 +124,7 @@ def assess(
         num_positive=num_positive,
         num_trials=max(num_trials, len(sweep.settings)),
         period_s=period_length(sweep.periods) / NS_PER_S,
+        is_simulated=is_simulated,
         in_sample=_span(sweep.periods, in_sample),
         out_of_sample=_span(sweep.periods, spans.tests),
         final=_span(sweep.periods, spans.final),
@@ -138,7 +141,7 @@ def assess(
         sample=[row(int(place)) for place in sampled],
         heats=heats(names, sweep.settings[traded], found.sharpe[1][traded]),
         checks=checks,
-        verdict=judge(checks, num_positive, num_eligible, final_opened=open_final),
+        verdict=judge(checks, num_positive, num_eligible, final_opened=open_final, is_simulated=is_simulated),
         notes=_notes(num_trials, len(sweep.settings)),
         params=params,
         seed=seed,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spyhop.reports.model import Interval, Verdict
-from spyhop.reports.verdict import NO_EDGE
+from spyhop.reports.verdict import NO_EDGE, SIMULATED_GAIN
 from spyhop.research.sweeps.model import Check, Deflated, Overfit, Score, Superior, Walk
 
 LEAST_DSR = 0.95
@@ -30,8 +30,10 @@ def checks_of(
     return checks
 
 
-def judge(checks: Sequence[Check], num_positive: int, num_eligible: int, *, final_opened: bool) -> Verdict:
-    """Return the verdict; the default is "no demonstrated edge".
+def judge(
+    checks: Sequence[Check], num_positive: int, num_eligible: int, *, final_opened: bool, is_simulated: bool = False
+) -> Verdict:
+    """Return the verdict; the default is "no demonstrated edge", and of simulated data the only one.
 
     `num_positive` of `num_eligible` settings, those that traded often enough, earned anything before the final period.
     """
@@ -45,6 +47,8 @@ def judge(checks: Sequence[Check], num_positive: int, num_eligible: int, *, fina
     failed = [check.name for check in checks if not check.passed]
     if failed:
         return Verdict(has_edge=False, headline=f"{NO_EDGE}: fails {_listed(failed)}", reasons=reasons)
+    if is_simulated:
+        return Verdict(has_edge=False, headline=f"{NO_EDGE}: {SIMULATED_GAIN}", reasons=reasons)
     if final_opened:
         reasons.append("What is left is to trade it on paper for as long as the least track record says.")
         return Verdict(has_edge=True, headline="an edge by every test, and in the final period", reasons=reasons)

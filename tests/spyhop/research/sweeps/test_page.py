@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -97,7 +98,7 @@ def test_final_columns_are_there_only_when_it_was_opened(swept: SweepResult) -> 
 
 def test_simulated_data_is_said_and_nothing_traded_is_a_page_too(swept: SweepResult) -> None:
     assert "SIMULATED DATA" not in page(swept)
-    assert "SIMULATED DATA" in page(swept, is_simulated=True)
+    assert "SIMULATED DATA" in page(msgspec.structs.replace(swept, is_simulated=True))
     nothing = page(_swept(earns=False))
     assert "no setting traded often enough" in nothing
     assert "None traded often enough to be chosen." in nothing

@@ -92,6 +92,13 @@ def test_how_many_earned_anything_is_said_first() -> None:
     assert verdict.reasons[0].startswith("3 of the 900 settings that traded often enough earned anything after costs")
 
 
+def test_a_gain_on_simulated_data_is_no_edge_whatever_the_tests_say() -> None:
+    for final_opened in (False, True):
+        verdict = judge(_checks(), NUM, NUM, final_opened=final_opened, is_simulated=True)
+        assert not verdict.has_edge
+        assert verdict.headline == "no demonstrated edge: the gain was made on simulated data"
+
+
 def test_without_a_setting_there_is_nothing_to_judge() -> None:
     verdict = judge(_checks(deflated=None), 0, 0, final_opened=False)
     assert not verdict.has_edge
