@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from ray import serve as ray_serve  # noqa: TID251  the ban means the name `serve`, which is ours
+from ray import serve as ray_serve
 
 
 class NoArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]  # comes with Ray, without types
+import yaml
 
 from actors.metrics import TABLE
 from cluster.grafana.panels import ALERTS, BOARDS, Alert, Board, Panel

@@ -8,7 +8,7 @@ from html import escape
 from spyhop.reports import charts
 from spyhop.reports.day_model import Day, Group, Line, Tally
 from spyhop.reports.day_text import shares, steps, title
-from spyhop.reports.html import cards, document, figure, table
+from spyhop.reports.html import cards, document, figure, table, verdict
 from spyhop.reports.model import Count, Money
 from spyhop.reports.text import SIMULATED, amount, bounds, percent, signed
 
@@ -23,16 +23,14 @@ def page(day: Day) -> str:
 
 
 def _group(group: Group, hours: float) -> str:
-    verdict = group.total.verdict
-    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in verdict.reasons)
+    told = group.total.verdict
     notes = "".join(f"<li>{escape(note)}</li>" for note in group.notes)
     simulated = f"<p><strong>{escape(SIMULATED)}</strong></p>" if group.is_simulated else ""
     states = [[one.name, amount(one.seconds, "s", 0), shares(one)] for one in group.states]
     return (
         f"<section><h1>{escape(title(group, hours))}</h1>{simulated}"
         f'<p class="soft">{escape(group.first)} to {escape(group.last)} UTC · {escape(", ".join(group.sessions))}</p>'
-        f'<section class="verdict{" edge" if verdict.has_edge else ""}" aria-label="Verdict">'
-        f"<strong>{escape(verdict.headline)}</strong><ul>{reasons}</ul></section>"
+        f"{verdict(told.headline, told.reasons, has_edge=told.has_edge)}"
         f"<h2>All strategies</h2>{_tally(group.total, group.currency)}"
         f"<h2>LEAD_FOLLOW</h2><p>The leader's rule held at {group.signals:,} decisions.</p>"
         f"{_tally(group.lead_follow, group.currency)}"

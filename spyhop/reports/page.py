@@ -7,7 +7,7 @@ from html import escape
 
 from spyhop.model.decisions import CLASSES, STRATEGIES
 from spyhop.reports import charts
-from spyhop.reports.html import cards, document, figure, notes, table
+from spyhop.reports.html import cards, document, figure, notes, table, verdict
 from spyhop.reports.model import Count, Quality, Report
 from spyhop.reports.text import amount, bounds, counts, duration, p_value, percent, signed
 
@@ -19,7 +19,14 @@ _CLASS_OF = {strategy: name for name, strategies in CLASSES.items() for strategy
 def page(report: Report) -> str:
     """Return the whole page."""
     title = f"Spyhop report {report.head.session}"
-    sections = [_head(report), _verdict(report), _money(report), _certainty(report), _risk(report), _tails(report)]
+    sections = [
+        _head(report),
+        verdict(report.verdict.headline, report.verdict.reasons, has_edge=report.verdict.has_edge),
+        _money(report),
+        _certainty(report),
+        _risk(report),
+        _tails(report),
+    ]
     sections += [_conduct(report), _symbols(report), _quality(report), _comparison(report), notes(report.notes)]
     return document(title, "".join(sections), is_simulated=report.head.is_simulated)
 
@@ -31,16 +38,6 @@ def _head(report: Report) -> str:
         f"<h1>{escape(', '.join(head.symbols))}: {escape(head.mode)} session</h1>"
         f'<p class="soft">{escape(head.session)} · source: {escape(head.source)} · {escape(span)} '
         f"({escape(duration(head.days * 86_400))}) · Spyhop {escape(head.version)}, {escape(head.runner)}</p>"
-    )
-
-
-def _verdict(report: Report) -> str:
-    verdict = report.verdict
-    edge = " edge" if verdict.has_edge else ""
-    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in verdict.reasons)
-    return (
-        f'<section class="verdict{edge}" aria-label="Verdict"><strong>{escape(verdict.headline)}</strong>'
-        f"<ul>{reasons}</ul></section>"
     )
 
 

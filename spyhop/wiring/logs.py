@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TextIO
 
 from spyhop.clock import NS_PER_S, iso_ms
 from spyhop.config.secrets import NAMES
@@ -108,5 +109,5 @@ class _Kept(logging.FileHandler):
     """Told apart from handlers of others."""
 
 
-class _Loud(logging.StreamHandler):  # type: ignore[type-arg]  # it has none at run time
+class _Loud(logging.StreamHandler[TextIO]):
     """Told apart, too."""

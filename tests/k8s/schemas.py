@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import gzip
 import json
 from pathlib import Path
@@ -19,6 +18,7 @@ class Definitions:
 
     def __init__(self, folder: Path) -> None:
         self._schemas: dict[str, Object] = {}
+        self._validators: dict[str, Any] = {}
         for path in sorted(folder.glob("*.yaml.gz")):
             # PyYAML's C loader: the definitions are a hundred thousand lines
             definition = yaml.load(gzip.decompress(path.read_bytes()), Loader=yaml.CSafeLoader)["spec"]
@@ -39,8 +39,9 @@ class Definitions:
         """Return the rules in CEL that the API server would ask of an object; nobody asks them here."""
         return _rules(self._schemas[made["kind"]], made)
 
-    @functools.cache  # noqa: B019  lives as long as the test run
     def _validator(self, kind: str) -> Any:
+        if kind in self._validators:
+            return self._validators[kind]
         schema = closed(self._schemas[kind])
         # metadata is the API server's own and open in every definition
         schema["properties"]["metadata"] = {
@@ -54,7 +55,8 @@ class Definitions:
             "required": ["name"],
             "additionalProperties": False,
         }
-        return jsonschema.Draft202012Validator(schema)
+        self._validators[kind] = jsonschema.Draft202012Validator(schema)
+        return self._validators[kind]
 
 
 def closed(node: Object) -> Object:

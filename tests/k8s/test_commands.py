@@ -138,7 +138,7 @@ def test_what_the_sweep_varies_is_a_setting(entrypoints: dict[str, str], overlay
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`")
 def test_serve_is_told_only_what_it_knows(objects: list[Object]) -> None:
-    from ray.serve.schema import ServeDeploySchema  # noqa: TID251  a schema, not the name `serve`
+    from ray.serve.schema import ServeDeploySchema
 
     from serve.app import build
 

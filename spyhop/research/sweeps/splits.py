@@ -9,7 +9,6 @@ Times are int64 nanoseconds; masks are bool (T,).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -80,31 +79,6 @@ def walk_forward(
         train = before & purged(begins, ends, test)
         splits.append(Split(train, test, int(before.sum() - train.sum())))
     return splits
-
-
-def combinatorial(
-    periods: Times, num_groups: int = 6, num_test_groups: int = 2, horizon: int = 0, embargo: int = 0
-) -> list[Split]:
-    """Return all ways to test on `num_test_groups` of `num_groups` stretches, purged: 15 for 6 and 2."""
-    begins, ends = labels_of(periods, horizon)
-    group = np.empty(len(periods), dtype=np.int64)
-    for k, part in enumerate(np.array_split(np.arange(len(periods)), num_groups)):
-        group[part] = k
-    splits = []
-    for chosen in combinations(range(num_groups), num_test_groups):
-        test = np.isin(group, chosen)
-        train = purged(begins, ends, test, embargo)
-        splits.append(Split(train, test, int((~test).sum() - train.sum())))
-    return splits
-
-
-def paths(num_groups: int = 6, num_test_groups: int = 2) -> list[list[int]]:
-    """Return for each path through all groups the split that tests each group: 5 paths for 6 and 2."""
-    testing: list[list[int]] = [[] for _ in range(num_groups)]
-    for k, chosen in enumerate(combinations(range(num_groups), num_test_groups)):
-        for group in chosen:
-            testing[group].append(k)
-    return [list(path) for path in zip(*testing, strict=True)]
 
 
 def _runs(mask: Mask) -> Sequence[tuple[int, int]]:

@@ -145,7 +145,9 @@ def test_features_by_hand(pair: list[Instrument], make_row: MakeRow) -> None:
     assert found.spread == pytest.approx(100.0 / 99_800.0)
     assert (found.window_ns, found.age_ns, found.side) == (3 * NS_PER_S, 0, -1)
     assert (found.compression, found.lag) == (0.0, None)
-    assert observer.features(row_of(make_row, 0, 4.0, mid=99_840.0)).side == 0  # type: ignore[union-attr]
+    near = observer.features(row_of(make_row, 0, 4.0, mid=99_840.0))
+    assert near is not None
+    assert near.side == 0
 
 
 def test_the_window_is_remembered_and_no_more(pair: list[Instrument], make_row: MakeRow) -> None:

@@ -122,16 +122,17 @@ def test_enough_is_traded_for_that_to_mean_something() -> None:
     assert (earned.pnl.sum(axis=1) < 0).any()
 
 
-@pytest.mark.parametrize("objective", [LeadFollow(), SpreadReversion()])
-def test_what_a_batch_does_not_say_is_as_the_objective_has_it(objective: Any) -> None:
+@pytest.mark.parametrize(
+    ("objective", "path", "default"),
+    [
+        (LeadFollow(params=LeadParams(window_s=60, horizon_s=120, direction="long")), "lead.horizon_s", 120.0),
+        (SpreadReversion(entry_frac=0.005), "study.entry_frac", 0.005),
+    ],
+)
+def test_what_a_batch_does_not_say_is_as_the_objective_has_it(objective: Any, path: str, default: float) -> None:
     bars = random_bars(3, 300)._asdict()
-    other = LeadFollow(params=LeadParams(window_s=60, horizon_s=120, direction="long"))
-    if isinstance(objective, SpreadReversion):
-        other, path, default = SpreadReversion(entry_frac=0.005), "study.entry_frac", 0.005  # type: ignore[assignment]
-    else:
-        path, default = "lead.horizon_s", 120.0
-    alone = other.evaluate(bars, [], np.zeros((1, 0)))
-    said = other.evaluate(bars, [path], np.array([[default]]))
+    alone = objective.evaluate(bars, [], np.zeros((1, 0)))
+    said = objective.evaluate(bars, [path], np.array([[default]]))
     assert alone.num_trades.tolist() == said.num_trades.tolist() != [0]
     assert alone.pnl.tobytes() == said.pnl.tobytes()
     assert objective.evaluate(bars, [path], np.zeros((0, 1))).pnl.shape[0] == 0

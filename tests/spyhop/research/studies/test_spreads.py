@@ -75,8 +75,10 @@ def test_a_walk_that_never_comes_back_says_so() -> None:
 
 def test_neighbours_across_a_hole_are_no_neighbours() -> None:
     x = np.tile([1.0, -1.0], 200)
-    assert half_life(x).phi == pytest.approx(-1.0, abs=0.01)  # type: ignore[union-attr]
-    assert half_life(x).minutes is None  # type: ignore[union-attr]
+    found = half_life(x)
+    assert found is not None
+    assert found.phi == pytest.approx(-1.0, abs=0.01)
+    assert found.minutes is None
     x[1::2] = np.nan
     assert half_life(x) is None
 

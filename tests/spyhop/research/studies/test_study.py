@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -118,7 +119,6 @@ def test_what_was_left_out_is_counted(make_pair: Any) -> None:
 def test_a_simulated_market_never_shows_an_edge(make_pair: Any) -> None:
     bars = make_pair([1.0, 1.0], [1.0, 1.0], is_simulated=True)
     assert about(bars).is_simulated
-    made = lambda *given: make_pair(*given, is_simulated=True)  # noqa: E731
-    verdict = tried(made, gains(20.0)).verdict
+    verdict = tried(partial(make_pair, is_simulated=True), gains(20.0)).verdict
     assert not verdict.has_edge
     assert "simulated" in verdict.headline

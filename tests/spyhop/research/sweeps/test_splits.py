@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spyhop.clock import NS_PER_HOUR
 from spyhop.research.sweeps.splits import (
-    combinatorial,
     keep_final,
     labels_of,
-    paths,
     period_length,
     purged,
     walk_forward,
 )
+
+Mask = npt.NDArray[np.bool_]
+
+
+def tests_of(num_periods: int, num_groups: int, num_test_groups: int) -> list[Mask]:
+    """Return all ways to test on so many of the stretches that periods are cut into."""
+    group = np.repeat(np.arange(num_groups), [len(part) for part in np.array_split(np.arange(num_periods), num_groups)])
+    return [np.isin(group, chosen) for chosen in combinations(range(num_groups), num_test_groups)]
+
 
 HOURS = np.arange(168, dtype=np.int64) * NS_PER_HOUR
 
@@ -66,18 +76,6 @@ def test_a_walk_trains_on_the_past_only() -> None:
         assert split.num_purged == 2
 
 
-def test_six_groups_two_by_two_make_fifteen_splits_and_five_paths() -> None:
-    splits = combinatorial(HOURS, 6, 2, horizon=NS_PER_HOUR)
-    assert len(splits) == 15
-    assert len(paths()) == 5
-    for path in paths():
-        assert len(path) == 6
-        for group, k in enumerate(path):
-            assert splits[k].test[group * 28 : (group + 1) * 28].all()
-    # every split lies on the paths once for each group it tests
-    assert sorted(k for path in paths() for k in path) == sorted([*range(15), *range(15)])
-
-
 @given(
     st.lists(st.integers(1, 5), min_size=12, max_size=60),
     st.integers(0, 6),
@@ -90,11 +88,11 @@ def test_no_label_of_training_meets_a_label_of_a_test(
 ) -> None:
     periods = np.cumsum(np.array(gaps, dtype=np.int64))
     begins, ends = labels_of(periods, horizon)
-    for split in combinatorial(periods, num_groups, min(num_tests, num_groups - 1), horizon, embargo):
-        assert not (split.train & split.test).any()
-        assert split.num_purged == len(periods) - split.train.sum() - split.test.sum()
-        for i in np.flatnonzero(split.train):
-            for j in np.flatnonzero(split.test):
+    for test in tests_of(len(periods), num_groups, min(num_tests, num_groups - 1)):
+        train = purged(begins, ends, test, embargo)
+        assert not (train & test).any()
+        for i in np.flatnonzero(train):
+            for j in np.flatnonzero(test):
                 assert ends[i] <= begins[j] or begins[i] >= ends[j] + embargo
 
 
@@ -113,8 +111,7 @@ def test_purging_is_that_of_an_independent_implementation_where_labels_and_embar
     begins, ends = labels_of(HOURS[:60], 2 * NS_PER_HOUR)
     index = np.arange(60)
     theirs = holdout.combinatorial_purged_cv(6, 2, start=index, end=index + 2)
-    mine = combinatorial(HOURS[:60], 6, 2, 2 * NS_PER_HOUR)
     assert ends[0] == begins[3]
-    for one, other in zip(mine, theirs.splits, strict=True):
-        assert np.flatnonzero(one.test).tolist() == sorted(other.test.tolist())
-        assert np.flatnonzero(one.train).tolist() == sorted(other.train.tolist())
+    for test, other in zip(tests_of(60, 6, 2), theirs.splits, strict=True):
+        assert np.flatnonzero(test).tolist() == sorted(other.test.tolist())
+        assert np.flatnonzero(purged(begins, ends, test)).tolist() == sorted(other.train.tolist())
