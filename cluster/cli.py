@@ -302,6 +302,9 @@ def config(
 def venue_sim(
     *,
     port: Annotated[int, typer.Option(metavar="N", help="First of three ports; 0 is any.")] = 0,
+    host: Annotated[
+        str, typer.Option(metavar="IP", help="Address of this machine; anybody who reaches it can use it.")
+    ] = "127.0.0.1",
     lake: Annotated[str | None, typer.Option(metavar="DIR", help="Publish this lake.", rich_help_panel=SOURCE)] = None,
     generate: Annotated[
         bool, typer.Option("--generate", help="Make the market up (default).", rich_help_panel=SOURCE)
@@ -327,6 +330,7 @@ def venue_sim(
     raise typer.Exit(
         simulating.serve(
             port=port,
+            host=host,
             lake=lake,
             symbols=names,
             speed=speed,

@@ -38,19 +38,22 @@ TEST_KEY = ApiKey("main", "spyhop-test-key", "spyhop-test-secret")
 """The account that is there unless others are asked for; see `binance.front.FUNDS` for what it holds."""
 SYMBOLS = ("BTCUSDT",)
 """What is generated unless symbols are asked for."""
+LOOPBACK = "127.0.0.1"
 VENUES = (Venue.BINANCE_USDM, Venue.BINANCE_SPOT, Venue.DYDX)
 
 
 class SimOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What `spyhop venue-sim` was asked for.
 
-    Ports are `port`, `port` + 1, `port` + 2, or any when it is 0. A `lake` is played with the instruments that
+    It listens on `host`, an address of this machine; loopback, unless machines beside it shall reach it. Ports are
+    `port`, `port` + 1, `port` + 2, or any when it is 0. A `lake` is played with the instruments that
     `symbols` names (default: all of the three venues), moved by whole minutes so that it begins at `start_ns`. Without
     one the market is generated from `seed` for `symbols`, and has run for `history_s` when it opens; one that `is_calm`
     is a random walk, which no whale and no trade moves. What follows at dYdX is `lag_ms` behind. The exchange's clock
     starts at `start_ns` (0 = the machine's time) and runs `speed` times as fast as the machine's.
     """
 
+    host: str = LOOPBACK
     port: Annotated[int, msgspec.Meta(ge=0, le=65_533)] = 0
     lake: Path | None = None
     symbols: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""The venue simulator's shell: a loopback port for each venue, one exchange, one pump, the admin's route for faults.
+"""The venue simulator's shell: a port for each venue, one exchange, one pump, the admin's route for faults.
 
 Each venue is a `floor.Front`: it adds its routes to the application of its own port and is told by the exchange what
 happens. Frames and bodies are the venues' own; only `/admin`, on the first port, is ours:
@@ -29,7 +29,6 @@ from spyhop.venuesim.options import SimOptions
 
 PUMP_S = 0.005
 """Wall seconds between two advances of the exchange."""
-HOST = "127.0.0.1"
 
 
 class Running:
@@ -56,11 +55,18 @@ class Running:
             await runner.cleanup()
 
 
-async def serve(floor: Floor, fronts: Sequence[Front], *, port: int = 0, clock: ClockSpec | None = None) -> Running:
-    """Open a port for each of `fronts` and start the pump.
+async def serve(
+    floor: Floor,
+    fronts: Sequence[Front],
+    *,
+    host: str = options.LOOPBACK,
+    port: int = 0,
+    clock: ClockSpec | None = None,
+) -> Running:
+    """Open a port of `host` for each of `fronts` and start the pump.
 
     The first gets `port`, the second `port` + 1, and so on; 0 takes any that are free. `clock` is what clients are told
-    the venues live by. Raises NotAvailable when a port is taken.
+    the venues live by. Raises NotAvailable when a port is taken, or `host` is no address of this machine.
     """
     urls: dict[str, str] = {}
     runners: list[web.AppRunner] = []
@@ -74,13 +80,13 @@ async def serve(floor: Floor, fronts: Sequence[Front], *, port: int = 0, clock: 
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
             runners.append(runner)
             await runner.setup()
-            site = web.TCPSite(runner, HOST, port + number if port else 0, backlog=1024)
+            site = web.TCPSite(runner, host, port + number if port else 0, backlog=1024)
             await site.start()
-            urls[front.label] = f"{HOST}:{runner.addresses[0][1]}"
+            urls[front.label] = f"{host}:{runner.addresses[0][1]}"
     except OSError as error:
         for runner in runners:
             await runner.cleanup()
-        raise NotAvailable(f"the venue simulator cannot listen on {HOST}: {error.strerror}") from error
+        raise NotAvailable(f"the venue simulator cannot listen on {host}: {error.strerror}") from error
     floor.turn()
     pump = asyncio.ensure_future(_pump(floor))
     return Running(floor, _endpoints(urls, clock or ClockSpec()), runners, pump)
@@ -93,7 +99,7 @@ def main(wanted: SimOptions) -> int:
 
 async def _main(wanted: SimOptions) -> int:
     floor, clock = options.floor(wanted)
-    running = await serve(floor, options.fronts(floor, wanted), port=wanted.port, clock=clock)
+    running = await serve(floor, options.fronts(floor, wanted), host=wanted.host, port=wanted.port, clock=clock)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

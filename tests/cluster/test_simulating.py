@@ -11,6 +11,9 @@ from cluster import cli
     ("arguments", "sentence"),
     [
         (["--port", "70000"], "--port must be between 0 and 65533"),
+        (["--host", "0.0.0.0"], "--host must be one IPv4 address of this machine, not 0.0.0.0"),
+        (["--host", "localhost"], "--host must be one IPv4 address of this machine, not localhost"),
+        (["--host", "192.0.2.1"], "the venue simulator cannot listen on 192.0.2.1"),
         (["--speed", "0"], "--speed must be above 0"),
         (["--lake", "x", "--generate"], "--lake and --generate exclude each other"),
         (["--faults", "none.toml"], "none.toml"),
