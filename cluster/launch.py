@@ -22,6 +22,7 @@ from actors.conductor import MEMORY_LIMIT_MB, WEDGED_S, Conductor, Placement, Sy
 from actors.desks import desk_posts
 from actors.ledger import LedgerActor
 from actors.stages import EnsembleActor, ExecutorActor, FeedActor, RiskSupervisor
+from cluster.ledgers import permit_ledger
 from cluster.machines import of_table
 from cluster.rays import NAMESPACE, joined_ray, local_ray
 from cluster.terminal import stopping
@@ -114,6 +115,7 @@ def topology_of(plan: SessionPlan) -> Topology:
     for name, answer in seen.items():
         if not ray.get(answer, timeout=SEEN_WITHIN_S):
             raise UserError(f"{name} does not see {plan.folder}: --runs must be a folder that all market nodes share")
+    permit_ledger(plan, topology)
     return topology
 
 
@@ -153,6 +155,8 @@ def run_on_ray(
     With `dashboard` its address is told to `on_dashboard` before the session starts.
     """
     kernels.prepare()
+    if not address:
+        permit_ledger(plan)
     # in this order: Ray puts its own handlers in when it starts, and its answer to SIGTERM is to abort
     with joined_ray(address) if address else local_ray(dashboard=dashboard) as context, stopping() as should_drain:
         if context.dashboard_url:

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.panel import Panel
 
 from spyhop.clock import NS_PER_S, WallClock
+from spyhop.config.secrets import without
 from spyhop.config.settings import Settings
 from spyhop.errors import MissingInput, UserError, VenueUnavailable
 from spyhop.venues.endpoints import LIVE, Endpoints
@@ -95,8 +96,8 @@ def simulator(arguments: Sequence[str]) -> Iterator[Endpoints]:
     It dies with us, however we die: it leaves when its standard input ends.
     """
     command = [sys.executable, "-m", "cluster.cli", "venue-sim", "--port", "0", "--with-parent", *arguments]
-    # its log is ours; nothing of it goes to our standard output, which is for programs
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=dict(os.environ))
+    # its log is ours; nothing of it goes to our standard output, which is for programs, and it needs no keys
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=without(os.environ))
     endpoints = None
     try:
         endpoints = _ready(process)

@@ -17,8 +17,8 @@ from spyhop.config.settings import Settings
 from spyhop.errors import InvalidSetting, MissingInput, UnknownSetting, UserError
 
 PREFIX = "SPYHOP_"
-# where compiled code is kept is no setting of a session: it changes nothing but the wait
-NOT_SETTINGS = ("SPYHOP_KERNEL_CACHE",)
+# where compiled code is kept is no setting of a session: it changes nothing but the wait; where keys are, neither
+NOT_SETTINGS = ("SPYHOP_KERNEL_CACHE", secrets.HANDED)
 DEFAULT = "default"
 SETTINGS_FILE = Path("spyhop.toml")
 DOTENV_ORIGIN = ".env"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from spyhop.errors import InvalidSetting, StorageFailed
+from spyhop.storage.mounts import Seen, seen, why_no_sqlite
 
 BUSY_S = 5
 """How long a call waits for another process's lock, or for a server that does not answer."""
@@ -36,7 +37,7 @@ class Database:
     def __init__(self, url: str) -> None:
         """Take `url`, of SQLite or PostgreSQL (`postgres://` too); raise InvalidSetting, or StorageFailed for a folder.
 
-        Nothing is connected yet.
+        Nothing is connected yet. An SQLite file on a network's file system is refused.
         """
         parsed = _parsed(url)
         self.name = parsed.render_as_string(hide_password=True)
@@ -51,7 +52,7 @@ class Database:
             hint = "; PostgreSQL needs the extra: pip install 'spyhop[postgres]'" if not self.is_sqlite else ""
             raise InvalidSetting("ledger", f"{error}{hint}") from error
         if self.is_sqlite:
-            _make_folder(parsed)
+            refuse_split(url, {"": seen_from_here(folder)} if (folder := sqlite_folder(url)) else {})
             sa.event.listen(self.engine, "connect", _connected_sqlite)
             sa.event.listen(self.engine, "begin", _begun_sqlite)
         else:
@@ -94,11 +95,24 @@ def _connected_postgres(connection: Any, _: object) -> None:
     connection.commit()
 
 
-def _make_folder(url: sa.URL) -> None:
-    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
-        return
-    folder = Path(url.database).parent
+def sqlite_folder(url: str) -> Path | None:
+    """Return the folder of the file that `url` names, None for PostgreSQL and memory; raises InvalidSetting."""
+    parsed = _parsed(url)
+    name = parsed.database or ":memory:"
+    if parsed.get_backend_name() != "sqlite" or name == ":memory:" or name.startswith("file:"):
+        return None
+    return Path(name).parent
+
+
+def seen_from_here(folder: Path) -> Seen:
+    """Return the folder of a ledger, made if it is not there, as this process sees it; raises StorageFailed."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        return seen(folder)
     except OSError as error:
         raise StorageFailed(str(folder), error.strerror or str(error)) from error
+
+
+def refuse_split(url: str, nodes: Mapping[str, Seen]) -> None:
+    """Raise InvalidSetting unless the SQLite file of `url` is one and the same for all `nodes` that may open it."""
+    if why := why_no_sqlite(nodes):
+        raise InvalidSetting("session.ledger_url", f"{_parsed(url).database} {why}; name a PostgreSQL database instead")

@@ -9,28 +9,24 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
 from spyhop.clock import NS_PER_S, iso_ms
-from spyhop.config.secrets import NAMES
+from spyhop.config.secrets import known, masked
 
 _HOUSES = ("spyhop", "actors", "cluster")
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 WINDOW_S = 60.0
 MOST_ALIKE = 100
 """So many lines alike, of one logger, level and template, are written within a window; the rest is counted."""
-HIDDEN = "********"
-_SHORTEST_SECRET = 8
 
 
 class JsonLines(logging.Formatter):
     """One object a record: ts, level, logger, message, `same` of every record, what it was given besides, its error."""
 
-    def __init__(self, secrets: Iterable[str] = (), **same: str) -> None:
+    def __init__(self, **same: str) -> None:
         super().__init__()
-        self._secrets = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
         self._same = {name: value for name, value in same.items() if value}
 
     def format(self, record: logging.LogRecord) -> str:
@@ -47,12 +43,15 @@ class JsonLines(logging.Formatter):
         line |= {name: value for name, value in given.items() if not name.startswith("_")}
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return self._without_secrets(json.dumps(line, default=str, ensure_ascii=False))
+        return masked(json.dumps(line, default=str, ensure_ascii=False))
 
-    def _without_secrets(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, HIDDEN)
-        return text
+
+class Masked(logging.Formatter):
+    """Logging's own lines, without secrets."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as text."""
+        return masked(super().format(record))
 
 
 class Sparing(logging.Filter):
@@ -78,11 +77,13 @@ def keep_log(path: Path, **same: str) -> None:
     """Write what Spyhop's modules log from INFO on to `path`, behind what is there; a process has one such file.
 
     `same` stands on every line, such as the actor that this process is. Warnings and above still go to standard error.
+    Neither shows a secret that this process has read, or that its environment holds.
     """
+    known(os.environ)
     path.parent.mkdir(parents=True, exist_ok=True)
     let_go()
     handler = _Kept(path, encoding="utf-8", delay=True)
-    handler.setFormatter(JsonLines((os.environ.get(name, "") for name in NAMES), **same))
+    handler.setFormatter(JsonLines(**same))
     handler.addFilter(Sparing())
     for name in _HOUSES:
         logging.getLogger(name).setLevel(logging.INFO)
@@ -90,6 +91,7 @@ def keep_log(path: Path, **same: str) -> None:
     if not logging.getLogger().handlers:
         # the handler of last resort speaks only where nobody else listens
         loud = _Loud()
+        loud.setFormatter(Masked())
         loud.setLevel(logging.WARNING)
         logging.getLogger().addHandler(loud)
 

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from benchmarks.postgres_room import PostgresServer
 from spyhop.errors import InvalidSetting, StorageFailed
+from spyhop.storage import mounts
 from spyhop.storage.database import Ledger
 from spyhop.storage.engines import Database
 
@@ -25,6 +26,15 @@ def test_sqlite_is_synchronous_and_waits_for_locks(tmp_path: Path) -> None:
         assert said == ["wal", 2]
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 5_000
     engine.dispose()
+
+
+def test_sqlite_on_a_network_is_a_setting_to_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = tmp_path / "mountinfo"
+    table.write_text(f"31 27 0:26 / {tmp_path} rw - cifs //server/share rw\n")
+    monkeypatch.setattr(mounts, "TABLE", table)
+    with pytest.raises(InvalidSetting, match=r"ledger\.db is on cifs, a network's file system; name a PostgreSQL"):
+        Database(f"sqlite:///{tmp_path}/deep/ledger.db")
+    assert Database("sqlite:///:memory:").is_sqlite
 
 
 def test_postgresql_is_synchronous_whatever_the_database_says(postgres: PostgresServer) -> None:

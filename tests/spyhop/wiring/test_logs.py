@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
-from spyhop.config.secrets import Secret
-from spyhop.wiring.logs import HIDDEN, MOST_ALIKE, WINDOW_S, Sparing, keep_log, let_go
+from spyhop.config.loading import Sources, load
+from spyhop.config.secrets import HIDDEN, Secret
+from spyhop.wiring.logs import MOST_ALIKE, WINDOW_S, Sparing, keep_log, let_go
 
 PLANTED = "planted-key-4f1c9e77b2"
 
@@ -80,6 +82,43 @@ def test_a_key_is_in_no_line_however_it_got_there(tmp_path: Path, monkeypatch: p
         "asked",
         "it failed",
     ]
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        (".env", "BINANCE_API_KEY='{}'"),
+        ("config/config.json", '{{"binance": {{"api_key": "{}"}}}}'),
+    ],
+)
+def test_a_key_that_was_read_from_a_file_is_in_no_line_either(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str, content: str
+) -> None:
+    planted = f"planted-in-{file[-4:]}-0a/+%-7c3d=="
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(content.format(planted))
+    root, others = logging.getLogger(), logging.getLogger().handlers[:]
+    for other in others:
+        # of who runs this test; an actor has none
+        root.removeHandler(other)
+    try:
+        keep_log(tmp_path / "log.jsonl")
+        _, secrets = load(Sources(folder=tmp_path))
+        assert secrets["BINANCE_API_KEY"].reveal() == planted
+        log = logging.getLogger("spyhop.venues.somewhere")
+        log.warning("asked for %s?key=%s", planted, quote(planted, safe=""))
+        try:
+            raise ValueError(planted)
+        except ValueError:
+            log.exception("it failed")
+    finally:
+        for other in others:
+            root.addHandler(other)
+    for text in ((tmp_path / "log.jsonl").read_text(), capsys.readouterr().err):
+        assert f"asked for {HIDDEN}?key={HIDDEN}" in text
+        assert text.count(HIDDEN) == 3
+        assert "planted-in" not in text
 
 
 def test_who_says_the_same_again_and_again_is_counted_instead() -> None:
