@@ -25,6 +25,7 @@ from spyhop.venuesim.binance.spot_user import SpotUser
 from spyhop.venuesim.binance.streams import Control, Route, Session, Streams
 from spyhop.venuesim.binance.user_stream import ListenKeys, UserStreams
 from spyhop.venuesim.binance.weights import Allowance
+from spyhop.venuesim.blotter import KEPT
 from spyhop.venuesim.connection import Connection, Manners
 from spyhop.venuesim.floor import Floor
 from spyhop.venuesim.words import Change, Execution, Order
@@ -41,6 +42,8 @@ Answer: TypeAlias = Callable[[web.Request], Awaitable[web.WebSocketResponse]]
 
 class _Market:
     """What both markets have: instruments, streams, market data, a ring of keys, orders' ids."""
+
+    desk: Desk
 
     def __init__(
         self, floor: Floor, venue: Venue, keys: Sequence[ApiKey], prefix: str, manners: Manners, limits: Any
@@ -116,11 +119,12 @@ class _Market:
                         "lots": order.lots,
                         "filled": order.filled,
                     }
-                    for order in exchange.orders(name, limit=1_000)
+                    for order in exchange.orders(name, limit=KEPT)
                 ],
             }
         return {
             "accounts": accounts,
+            "sent": [list(one) for one in self.desk.sent],
             "streams": sorted(self.streams.names()),
             "throttled": self.allowance.num_throttled,
             "banned": self.allowance.num_banned,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from enum import Enum
 from typing import TypeAlias
@@ -14,6 +15,7 @@ from spyhop.clock import NS_PER_MS
 from spyhop.venuesim.binance.errors import UNKNOWN, BinanceError, missing
 from spyhop.venuesim.binance.signing import ApiKey, Keyring
 from spyhop.venuesim.binance.weights import Allowance
+from spyhop.venuesim.blotter import KEPT
 from spyhop.venuesim.faults import Fault, FaultKind
 from spyhop.venuesim.floor import Floor
 from spyhop.venuesim.words import Refused
@@ -117,6 +119,8 @@ class Desk:
         self.floor, self.label, self.allowance = floor, label, allowance
         self._keyring, self._refusal, self._account_of, self._hold = keyring, refusal, account_of, hold
         self.num_requests = 0
+        self.sent: deque[tuple[int, str, str, str]] = deque(maxlen=KEPT)
+        """When who asked from which address for something that only who trades may; the newest of them."""
 
     def add(self, app: web.Application, endpoints: Iterable[Endpoint]) -> None:
         """Add the endpoints to `app`."""
@@ -148,6 +152,8 @@ class Desk:
                 if endpoint.access is not Access.KEYED:
                     self._keyring.check(owner, request.rel_url.raw_query_string, body, call.now_ms)
                 call.account = self._account_of(owner)
+                if endpoint.access is Access.TRADING:
+                    self.sent.append((now, call.account, address, f"{endpoint.method} {endpoint.path}"))
             if failure := faults.hit(FaultKind.SERVER_ERROR, self.label, *names):
                 raise BinanceError(0, "Service Unavailable.", failure.status)
             answer = await self._execute(endpoint, call, names)

@@ -101,6 +101,9 @@ def test_every_account_is_seen_by_a_harness(bench: Any) -> None:
 
     state = asyncio.run(scene())
     mine = state["fronts"]["binance-usdm"]["accounts"]["binance-usdm:alice"]
+    ((at, *sent),) = state["fronts"]["binance-usdm"]["sent"]
+    assert at <= state["now"]
+    assert sent == ["binance-usdm:alice", "127.0.0.1", "POST /fapi/v1/order"]
     assert mine["positions"] == {"BTCUSDT": 50}
     assert [(order["client_id"], order["state"], order["filled"]) for order in mine["orders"]] == [
         ("abc", "filled", 50)
