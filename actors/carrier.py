@@ -26,7 +26,15 @@ from spyhop.storage.files import replace_durably
 
 log = logging.getLogger(__name__)
 
-LOST = (RayActorError, RayTaskError, WorkerCrashedError, OutOfMemoryError, GetTimeoutError, TimeoutError)
+LOST = (
+    RayActorError,
+    RayTaskError,
+    WorkerCrashedError,
+    OutOfMemoryError,
+    GetTimeoutError,
+    TimeoutError,
+    ConnectionError,
+)
 """An answer that did not come: the call may or may not have had its effect, so it is made again."""
 
 CALL_TIMEOUT_S = 20.0

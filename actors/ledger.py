@@ -11,6 +11,7 @@ from typing import TypeVar
 import ray
 
 from actors.carrier import METRICS_EVERY_S, Health, Target
+from actors.lines import Door, Entrance
 from actors.metrics import Meters
 from actors.orphans import Parent
 from actors.stages import leave_on_failure
@@ -46,6 +47,7 @@ class LedgerActor:
         self._name, self._build = name, build
         self._clock = clock or WallClock()
         self._keeper: RecordKeeper | None = None
+        self._entrance = Entrance(self.receive)
         self._turn = asyncio.Lock()
         self._offers: list[_Offer] = []
         self._outage = Outage(name)
@@ -70,6 +72,10 @@ class LedgerActor:
                     published = now
                     meters.publish(self._outage.statistics(now))
             await asyncio.sleep(BEAT_S)
+
+    async def door(self) -> Door:
+        """Say where parcels are taken, too."""
+        return await self._entrance.door()
 
     async def receive(self, edge: str, number: int, data: bytes) -> Receipt:
         """Keep a parcel of records; durable when this returns. Raises StorageFailed when that takes too long."""

@@ -15,6 +15,7 @@ from pathlib import Path
 import ray
 
 from actors.carrier import Carrier, Companion, Health, Pace, Target
+from actors.lines import Door, Entrance, Line
 from actors.metrics import Meters
 from spyhop.clock import WallClock
 from spyhop.engine.edges import Receipt
@@ -40,6 +41,7 @@ class StageActor:
         self._clock = WallClock()
         self._carrier = Carrier(name, build, checkpoint, self._clock, join)
         self._meters = Meters(name)
+        self._entrance = Entrance(self._carrier.receive)
         self._life = asyncio.get_running_loop().create_task(self._carrier.run(pace))
         self._life.add_done_callback(leave_on_failure)
 
@@ -50,13 +52,17 @@ class StageActor:
         """Take a parcel; the answer says what is wanted next and what need not be kept any more."""
         return await self._carrier.receive(edge, number, data)
 
+    async def door(self) -> Door:
+        """Say where parcels are taken, too."""
+        return await self._entrance.door()
+
     async def connect(self, targets: Mapping[str, Target]) -> None:
         """Take the far ends of the edges."""
         self._carrier.connect(self._watched(targets))
 
     def _watched(self, targets: Mapping[str, Target]) -> Mapping[str, Target]:
         return {
-            edge: Target(self._meters.watched(edge, target.handle, self._clock), target.edge)
+            edge: Target(self._meters.watched(edge, Line(target.handle), self._clock), target.edge)
             for edge, target in targets.items()
         }
 
