@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test setup lint bench chaos soak clean
+.PHONY: run test setup lint bench chaos cluster-test soak clean
 
 setup: $(STAMP)
 
@@ -37,6 +37,11 @@ bench: setup
 chaos: setup
 	$(BIN)/python -m pytest -m storm
 	$(BIN)/python -m benchmarks.chaos
+
+# a session on three machines made of namespaces, of which everything is killed or cut off: root, half an hour
+cluster-test: setup
+	@bash tests/deploy/hosts.sh needs
+	$(BIN)/python -m pytest -m cluster -x tests/deploy
 
 # a day of market time with random faults, about twenty minutes
 soak: setup

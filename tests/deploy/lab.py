@@ -37,10 +37,12 @@ class Lab:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.file = folder / "lab.yaml"
+        self.python = Path(sys.executable)
         self.runs = folder / "shared" / "runs"
         self.environment = os.environ | {
             "PATH": f"{folder / 'tools' / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(folder / "launcher"),
+            "RAY_AUTH_MODE": "token",
             "RAY_UP_enable_autoscaler_v2": "0",
             "RAY_USAGE_STATS_ENABLED": "0",
         }
@@ -95,9 +97,8 @@ class Lab:
 
     def on(self, number: int, command: str, timeout_s: float = 300.0) -> str:
         """Run a command of the shell on a machine, as its user; raise CalledProcessError."""
-        shell = (
-            f"export HOME=/home/spyhop RAY_AUTH_MODE=token PATH=/home/spyhop/spyhop/venv/bin:$PATH; cd /srv; {command}"
-        )
+        home = "/home/spyhop"
+        shell = f"export HOME={home} RAY_AUTH_MODE=token PATH={home}/spyhop/venv/bin:$PATH; cd /srv; {command}"
         enter = ["bash", str(HOSTS), "enter", str(self.folder), str(number), "bash", "-c", shell]
         return subprocess.run(enter, capture_output=True, text=True, check=True, timeout=timeout_s).stdout
 
