@@ -171,4 +171,5 @@ def _failures(found: Found) -> dict[str, int]:
 
 
 def _connected(address: str) -> AbstractContextManager[object]:
-    return local_ray(dashboard=False) if address == LOCAL else joined_ray(address)
+    # whoever trades on the same machines goes first
+    return local_ray(dashboard=False, is_yielding=True) if address == LOCAL else joined_ray(address, is_yielding=True)

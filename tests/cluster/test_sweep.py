@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import ray
 from typer.testing import CliRunner, Result
 
 from cluster import sweep as sweeps
@@ -16,6 +19,7 @@ from cluster.cli import app
 from spyhop.errors import UserError
 from spyhop.wiring import data
 
+ROOT = Path(__file__).parents[2]
 GRID = ("--param", "lead.fall_frac=0.0005:0.002:0.0005", "--param", "lead.rise_frac=0.0005:0.002:0.0005")
 
 
@@ -130,3 +134,26 @@ def test_a_job_is_told_its_address_by_the_environment(
     monkeypatch.setitem(os.environ, sweeps.ADDRESS, "127.0.0.1:2")
     result = swept(tmp_path, ["--lake", lake, "--symbols", "BTC", *GRID])
     assert "no Ray answers at 127.0.0.1:2" in str(result.exception)
+
+
+GIVING_WAY = """
+import os, ray, sys
+from cluster import sweep
+with sweep._connected(sys.argv[1]):
+    priority = ray.remote(lambda: os.getpriority(os.PRIO_PROCESS, 0))
+    print(ray.get(priority.options(num_cpus=0).remote()), os.getpriority(os.PRIO_PROCESS, 0))
+"""
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_workers_of_a_sweep_give_way_to_whoever_trades(local_ray: None) -> None:
+    address = ray.get_runtime_context().gcs_address
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    said = subprocess.run(
+        [sys.executable, "-c", GIVING_WAY, address], env=environment, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.split() == ["19", "0"]
+    # those of another job on the same Ray do not
+    priority = ray.remote(lambda: os.getpriority(os.PRIO_PROCESS, 0))
+    assert ray.get(priority.options(num_cpus=0).remote()) == 0
