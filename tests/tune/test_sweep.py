@@ -81,6 +81,16 @@ def test_a_sweep_of_noise_has_no_edge_and_keeps_the_final_period_shut(local_ray:
 
 @pytest.mark.ray
 @pytest.mark.slow
+def test_what_earns_on_a_made_up_market_is_called_that_and_no_edge(local_ray: None, tmp_path: Path) -> None:
+    found = ran(tmp_path, plan(), ground()._replace(is_simulated=True))
+    assert found.result is not None
+    assert found.result.is_simulated
+    assert not found.result.verdict.has_edge
+    assert "SIMULATED DATA" in (tmp_path / "out" / "sweep.html").read_text()
+
+
+@pytest.mark.ray
+@pytest.mark.slow
 def test_every_trial_ever_made_counts(local_ray: None, tmp_path: Path) -> None:
     first = ran(tmp_path / "one", plan(), ground())
     trials = Trials(tmp_path / "trials.jsonl")

@@ -39,6 +39,7 @@ Ints: TypeAlias = npt.NDArray[np.int64]
 Numbers: TypeAlias = npt.NDArray[Any]
 
 MIN_PERIODS = 20
+_YEAR_S = 365.25 * 86_400
 MIN_ACTIVE = 5
 """Periods with a result in a training span; a setting with fewer is not chosen there."""
 
@@ -108,6 +109,7 @@ def assess(
             num_trades=int(sweep.num_trades[place]),
         )
 
+    years = int(spans.development.sum()) * period_length(sweep.periods) / NS_PER_S / _YEAR_S
     final = sweep.pnl[chosen, spans.final] if open_final and chosen is not None else None
     final_score = None if final is None else score(final)
     final_interval = None if final is None else _interval(t_interval(final.astype(np.float64)))
@@ -142,7 +144,7 @@ def assess(
         heats=heats(names, sweep.settings[traded], found.sharpe[1][traded]),
         checks=checks,
         verdict=judge(checks, num_positive, num_eligible, final_opened=open_final, is_simulated=is_simulated),
-        notes=_notes(num_trials, len(sweep.settings)),
+        notes=_notes(num_trials, len(sweep.settings), years),
         params=params,
         seed=seed,
     )
@@ -316,10 +318,17 @@ def _span(periods: Ints, mask: Mask) -> Span:
     return Span(first=int(periods[places[0]]), last=int(periods[places[-1]]), num_periods=len(places))
 
 
-def _notes(num_trials: int, num_settings: int) -> list[str]:
+def _notes(num_trials: int, num_settings: int, years: float) -> list[str]:
     notes = []
     if num_trials < num_settings:
         notes.append(
             f"The ledger counts {num_trials:,} trials, fewer than this sweep alone: {num_settings:,} were taken."
+        )
+    count = max(num_trials, num_settings)
+    needed = overfitting.min_backtest_years(count)
+    if years < needed:
+        notes.append(
+            f"Of {count:,} worthless trials the best shows a Sharpe ratio of 1 a year by luck on {needed:.1f} years of "
+            f"data; there were {years:.2f} before the final period."
         )
     return notes

@@ -87,6 +87,19 @@ def test_more_trials_in_the_ledger_deflate_more() -> None:
     assert any("fewer than this sweep" in note for note in _assess(_noise(), num_trials=3).notes)
 
 
+def test_data_too_short_for_so_many_trials_is_named_as_that() -> None:
+    def told(num_trials: int, period: int) -> list[str]:
+        pnl = _noise(600)
+        periods = np.arange(600, dtype=np.int64) * period
+        notes = _assess(pnl, num_trials=num_trials, periods=periods).notes
+        return [note for note in notes if "by luck" in note]
+
+    # Bailey and others (2014): 45 trials need about five years
+    assert "years of data; there were 0.05 before" in told(64, NS_PER_HOUR)[0]
+    assert told(64, 7 * 24 * NS_PER_HOUR) == []
+    assert told(10_000, 7 * 24 * NS_PER_HOUR) != []
+
+
 def test_settings_made_worse_by_costs_do_not_make_the_others_luckier() -> None:
     pnl = _planted()
     plain = _assess(pnl)

@@ -22,7 +22,7 @@ from spyhop.research.sweeps.splits import (
 Mask = npt.NDArray[np.bool_]
 
 
-def tests_of(num_periods: int, num_groups: int, num_test_groups: int) -> list[Mask]:
+def shown_by(num_periods: int, num_groups: int, num_test_groups: int) -> list[Mask]:
     """Return all ways to test on so many of the stretches that periods are cut into."""
     group = np.repeat(np.arange(num_groups), [len(part) for part in np.array_split(np.arange(num_periods), num_groups)])
     return [np.isin(group, chosen) for chosen in combinations(range(num_groups), num_test_groups)]
@@ -88,7 +88,7 @@ def test_no_label_of_training_meets_a_label_of_a_test(
 ) -> None:
     periods = np.cumsum(np.array(gaps, dtype=np.int64))
     begins, ends = labels_of(periods, horizon)
-    for test in tests_of(len(periods), num_groups, min(num_tests, num_groups - 1)):
+    for test in shown_by(len(periods), num_groups, min(num_tests, num_groups - 1)):
         train = purged(begins, ends, test, embargo)
         assert not (train & test).any()
         for i in np.flatnonzero(train):
@@ -112,6 +112,6 @@ def test_purging_is_that_of_an_independent_implementation_where_labels_and_embar
     index = np.arange(60)
     theirs = holdout.combinatorial_purged_cv(6, 2, start=index, end=index + 2)
     assert ends[0] == begins[3]
-    for test, other in zip(tests_of(60, 6, 2), theirs.splits, strict=True):
+    for test, other in zip(shown_by(60, 6, 2), theirs.splits, strict=True):
         assert np.flatnonzero(test).tolist() == sorted(other.test.tolist())
         assert np.flatnonzero(purged(begins, ends, test)).tolist() == sorted(other.train.tolist())
