@@ -123,7 +123,10 @@ def main() -> None:
         say("speed_kept", market_s / elapsed_s, "times real time", on=on)
         say("events_per_s", again.num_events / elapsed_s, "1/s", on=on)
         say("entries", again.num_entries, "entries of the journal", on=on)
-        say("cores", cores(sampler.samples), "cores, all processes", on=on)
+        say("market_hours", market_s / 3_600.0, "h", on=on)
+        taken = cores(sampler.samples)
+        by_kind = ", ".join(f"{kind} {one:.2f}" for kind, one in sorted(taken.items()))
+        say("cores", sum(taken.values()), "cores", on=f"all processes: {by_kind}")
         found = slopes(sampler.samples, wanted.minutes * 60.0 * WARM_FRAC, wanted.minutes * 60.0)
         for one in found:
             report(one)
@@ -159,12 +162,16 @@ def quiet(runs: Path, symbols: list[str], speed: float) -> Settings:
     return load(Sources(environment={}, overrides=said))[0].settings
 
 
-def cores(samples: list[tuple[float, list[Usage]]]) -> float:
-    """Return how many cores all processes took together, those that were there from the middle to the end."""
+def cores(samples: list[tuple[float, list[Usage]]]) -> dict[str, float]:
+    """Return how many cores each kind of process took, of those that were there from the middle to the end."""
     # the last sample may be of the drain, when some are gone
     (begin, first), (end, last) = samples[len(samples) // 2], samples[-2]
     before = {one.pid: one.cpu_s for one in first}
-    return sum(one.cpu_s - before[one.pid] for one in last if one.pid in before) / max(end - begin, 1e-9)
+    taken: defaultdict[str, float] = defaultdict(float)
+    for one in last:
+        if one.pid in before:
+            taken[one.kind] += (one.cpu_s - before[one.pid]) / max(end - begin, 1e-9)
+    return dict(taken)
 
 
 def slopes(samples: list[tuple[float, list[Usage]]], warm_s: float, end_s: float) -> list[Slope]:

@@ -51,6 +51,13 @@ class Usage(msgspec.Struct, frozen=True):
         """Say whether it is one of Ray's services."""
         return self.name in _SERVICES.values() and self.name not in OURS
 
+    @property
+    def kind(self) -> str:
+        """Return what it is counted as: an actor's kind, Ray's services, or its own name."""
+        if self.is_ray:
+            return "ray"
+        return {"feed": "feeds", "executor": "executor"}.get(self.name.partition(":")[0], self.name)
+
 
 def usages(actors: Mapping[int, str], root: int = 0) -> list[Usage]:
     """Return what this process (or `root`) and all below it use; `actors` gives the names of processes known by id."""

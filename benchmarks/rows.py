@@ -87,8 +87,16 @@ def measure(symbols: list[str], seconds: float) -> None:
 
 def latencies(plan: SessionPlan, trace: Trace, clock: ClockSpec) -> np.ndarray[Any, Any]:
     """Return nanoseconds from the frame that made a row to the row's arrival at the ensemble."""
+    return timed(plan, trace, clock)[:, 1]
+
+
+def timed(plan: SessionPlan, trace: Trace, clock: ClockSpec) -> np.ndarray[Any, Any]:
+    """Return for each row when its frame was received (wall nanoseconds), and how long after it was at the ensemble.
+
+    Float64 (n, 2), in the order of feeds, then of arrival.
+    """
     wall_minus_monotonic = time.time_ns() - time.monotonic_ns()
-    taken: list[float] = []
+    taken: list[tuple[float, float]] = []
     for name in plan.feed_names:
         events = joined(list(read_tape(plan.folder, name)))
         begin = int(events["ts_recv"][0]) + int(SETTLED_S * NS_PER_S)
@@ -99,8 +107,8 @@ def latencies(plan: SessionPlan, trace: Trace, clock: ClockSpec) -> np.ndarray[A
                 cause = events[min(int(np.searchsorted(events["ts_recv"], row["ts"], side="left")), len(events) - 1)]
                 if row["ts"] > begin and cause["kind"] not in (Kind.TIMER, Kind.STATUS):
                     received = clock.anchor_ns + (int(cause["ts_recv"]) - clock.start_ns) / clock.speed
-                    taken.append(at + wall_minus_monotonic - received)
-    return np.array(taken)
+                    taken.append((received, at + wall_minus_monotonic - received))
+    return np.array(taken).reshape(len(taken), 2)
 
 
 if __name__ == "__main__":
