@@ -129,6 +129,9 @@ machine() {
     mount --bind "$dir/shared" /srv
     mount --bind "$dir/host$number/boot_id" /proc/sys/kernel/random/boot_id
     mount --bind "$dir/host$number/home" /home
+    # compiled once, not on each of them
+    mkdir -p /home/spyhop/.cache/spyhop "$dir/kernels"
+    mount --bind "$dir/kernels" /home/spyhop/.cache/spyhop
     mount -t tmpfs tmpfs /run
     mount -t tmpfs -o size=1g tmpfs /dev/shm
     mount --bind "$dir/host$number/tmp" /tmp
@@ -137,10 +140,6 @@ machine() {
     { echo "spyhop:x:0:0::/home/spyhop:/bin/bash"; cat /etc/passwd; echo "sshd:x:74:65534::/run/sshd:/bin/false"; } > /run/passwd
     mount --bind /run/passwd /etc/passwd
     export HOME=/home/spyhop
-    if [ -d "$dir/kernels" ] && [ ! -e "$HOME/.cache/spyhop" ]; then
-        mkdir -p "$HOME/.cache"
-        cp -a "$dir/kernels" "$HOME/.cache/spyhop"
-    fi
     virtual_environment "$python" "$packages"
     ssh-keygen -q -t ed25519 -N '' -f /run/host_key
     LD_LIBRARY_PATH=/mnt/usr/lib/x86_64-linux-gnu /mnt/usr/sbin/sshd -D -e -f /dev/null -h /run/host_key \

@@ -60,8 +60,10 @@ class Lab:
         """Start the machines; build the wheel that they run, and the launcher's own file and token."""
         self.runs.mkdir(parents=True)
         (self.folder / "launcher" / ".ray").mkdir(parents=True)
-        # made once: a minute of compiling on each of the machines would say nothing
-        shutil.copytree(Path.home() / ".cache" / "spyhop", self.folder / "kernels")
+        # kept between runs: minutes of compiling say nothing of what is tested
+        kept = Path.home() / ".cache" / "spyhop-lab"
+        kept.mkdir(parents=True, exist_ok=True)
+        (self.folder / "kernels").symlink_to(kept)
         self.hosts("tools")
         self.hosts("up", sys.executable)
         wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(self.folder / "dist")]
