@@ -9,7 +9,8 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,11 +19,13 @@ from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, Ray
 
 from actors.metrics import Meters
 from actors.orphans import Parent
+from actors.pasts import become, told_by
 from spyhop.clock import NS_PER_S, Clock
 from spyhop.engine.edges import Receipt
 from spyhop.engine.vessels import RECORDS, FeedVessel, RiskVessel, Vessel
+from spyhop.errors import JournalDamaged, StateError
 from spyhop.model.verdicts import EpochBegan
-from spyhop.storage.files import replace_durably
+from spyhop.storage.checkpoints import read_checkpoint, write_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -116,10 +119,10 @@ class Carrier:
         self._targets: Mapping[str, Target] = {}
         self.is_built, self._is_connected = asyncio.Event(), asyncio.Event()
         self._stirred = asyncio.Event()
-        self._saving = asyncio.Lock()
+        self._saving, self._taking = asyncio.Lock(), asyncio.Lock()
         self._failures: asyncio.Queue[Exception] = asyncio.Queue()
         self._beat = self._moved = clock.monotonic_ns()
-        self._drain = False
+        self._drain = self._asks = False
         self._statistics: dict[str, float] = {}
         self._lag_s = 0.0
         self.restarts = 0
@@ -131,15 +134,20 @@ class Carrier:
         beating = asyncio.create_task(self._beating())
         kept = self._counted()
         await self._clock.sleep(self._back_off_s())
-        vessel = self._restored(kept)
-        await self._save(vessel)
+        vessel = self._build()
+        if kept:
+            vessel.restore(kept)
+        # nothing is kept of a supervisor that has not asked the ledger yet: it would be taken for its past
+        self._asks = isinstance(vessel, RiskVessel) and not kept
+        if not self._asks:
+            await self._save(vessel)
         self.vessel = vessel
         self._companions = self._join(self.vessel)
         self.is_built.set()
-        await self._is_connected.wait()
+        failing, connected = asyncio.create_task(self._failing()), asyncio.create_task(self._is_connected.wait())
+        await asyncio.wait({failing, connected}, return_when=asyncio.FIRST_COMPLETED)
         self._targets = {**self._targets, **dict(companion.target for companion in self._companions)}
-        tasks = [beating, asyncio.create_task(self._checkpointing()), asyncio.create_task(self._metering())]
-        tasks.append(asyncio.create_task(self._failing()))
+        tasks = [beating, failing, asyncio.create_task(self._checkpointing()), asyncio.create_task(self._metering())]
         tasks += [asyncio.create_task(self._pump(edge)) for edge in self.vessel.outboxes]
         if isinstance(self.vessel, FeedVessel):
             tasks.append(asyncio.create_task(self._produce(self.vessel, pace)))
@@ -152,16 +160,28 @@ class Carrier:
         # counted before anything is built: what fails in building or restoring must be slowed down too
         kept = b""
         if self._checkpoint.exists():
-            restarts, kept = msgspec.msgpack.decode(self._checkpoint.read_bytes(), type=tuple[int, bytes])
-            self.restarts = restarts + 1
+            try:
+                self.restarts, kept = read_checkpoint(self._checkpoint)
+            except JournalDamaged as error:
+                log.error("%s begins without its checkpoint: %s", self.name, error)
+            self.restarts += 1
         self._write(kept)
         return kept
 
-    def _restored(self, kept: bytes) -> Vessel:
-        vessel = self._build()
-        if kept:
-            vessel.restore(kept)
-        return vessel
+    async def take_over(self, ledger: Any) -> None:
+        """Become, without a checkpoint, what the `ledger` keeps; after a restart begin an epoch behind that."""
+        await self.is_built.wait()
+        async with self._taking:
+            # the conductor asks again when an answer was late
+            if self._is_connected.is_set():
+                return
+            if self._asks and isinstance(self.vessel, RiskVessel):
+                past, self._asks = await told_by(ledger), False
+                with self._final():
+                    await become(self.vessel, past)
+                self.restarts = max(self.restarts, past.epoch)
+            if self.restarts:
+                self.begin_epoch(await ledger.committed.remote("risk"))
 
     def _back_off_s(self) -> float:
         # Ray restarts at once and for ever; what crashes on every start must not take the machine with it
@@ -196,7 +216,7 @@ class Carrier:
         else:
             return self.vessel.receipt(edge)
         self._note(edge, data)
-        try:
+        with self._final():
             for companion in self._companions:
                 # so that what arrives does not wait for the next tick of theirs
                 companion.hear()
@@ -206,11 +226,16 @@ class Carrier:
                 # this sender waits; what came of its parcel is on its way already, and so are the other edges
                 await self._save(self.vessel, CHECKPOINT_EVERY_PARCELS)
                 receipt = self.vessel.receipt(edge)
+        return receipt
+
+    @contextmanager
+    def _final(self) -> Iterator[None]:
+        try:
+            yield
         except Exception as error:
-            # half of the parcel may have had its effect, and its repeat would be ignored: only a new life is clean
+            # half of what was told may have had its effect, and its repeat would be ignored: only a new life is clean
             self._failures.put_nowait(error)
             raise
-        return receipt
 
     def _note(self, edge: str, data: bytes) -> None:
         if self.is_traced and "tape" not in edge:
@@ -260,6 +285,10 @@ class Carrier:
                 continue
             back_off = 0.05
             heard = loop.time()
+            if receipt.is_over:
+                # what this life believes is not what the ledger keeps: the next one asks it
+                self._write(b"")
+                raise StateError(f"{self.name}: another life has said something else")
             outbox.acknowledge(receipt)
             if not receipt.wanted.covers(parcel):
                 # not taken: the receiver has more than it can use, or came back older
@@ -316,7 +345,7 @@ class Carrier:
             vessel.checkpointed()
 
     def _write(self, kept: bytes) -> None:
-        replace_durably(self._checkpoint, msgspec.msgpack.encode((self.restarts, kept)))
+        write_checkpoint(self._checkpoint, self.restarts, kept)
 
     async def _beating(self) -> None:
         parent = Parent()

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+import msgspec
 import ray
 
 from actors.carrier import METRICS_EVERY_S, Health, Target
@@ -18,8 +19,8 @@ from actors.stages import leave_on_failure
 from spyhop.clock import NS_PER_S, Clock, WallClock
 from spyhop.engine.edges import Receipt
 from spyhop.engine.vessels import RECORDS_DECODER, Records
-from spyhop.errors import StateError, StorageFailed
-from spyhop.ports import RecordKeeper
+from spyhop.errors import StateError, StorageFailed, Superseded
+from spyhop.ports import Ledger, RecordKeeper
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ LAST_BACK_OFF_S = 1.0
 STUCK_S = 30.0
 """An attempt that takes so long is taken for hung: the loop's beat stops, and the conductor sees to a new life."""
 BEAT_S = 0.1
+ENTRIES_A_PARCEL = 2_000
+"""How many entries are read at a time: a commit waits no longer than that takes."""
 
 
 class LedgerActor:
@@ -43,10 +46,10 @@ class LedgerActor:
     turns, callers wait, and nothing is acknowledged; when it is back, the calls go on by themselves.
     """
 
-    def __init__(self, name: str, build: Callable[[], RecordKeeper], clock: Clock | None = None) -> None:
+    def __init__(self, name: str, build: Callable[[], Ledger], clock: Clock | None = None) -> None:
         self._name, self._build = name, build
         self._clock = clock or WallClock()
-        self._keeper: RecordKeeper | None = None
+        self._keeper: Ledger | None = None
         self._entrance = Entrance(self.receive)
         self._turn = asyncio.Lock()
         self._offers: list[_Offer] = []
@@ -83,11 +86,14 @@ class LedgerActor:
         self._offers.append(offer)
         try:
             await self._durably(lambda keeper: self._keep_with(keeper, offer))
+        except Superseded as error:
+            log.error("%s refuses: %s", self._name, error)
+            return Receipt.of_nobody()
         finally:
             self._offers.remove(offer)
         return Receipt.of_records(number)
 
-    def _keep_with(self, keeper: RecordKeeper, own: _Offer) -> None:
+    def _keep_with(self, keeper: Ledger, own: _Offer) -> None:
         """Keep `own` and all that wait with it: whoever came while the disk was busy shares the next commit."""
         if own.is_kept:
             return
@@ -105,6 +111,11 @@ class LedgerActor:
         """Return how many entries of `stage` are kept: a restarted supervisor's new epoch begins there."""
         return await self._durably(lambda keeper: keeper.committed(stage))
 
+    async def entries(self, stage: str, first: int) -> bytes:
+        """Return a parcel of the next entries of `stage` from number `first` on, empty behind the last."""
+        said = await self._durably(lambda keeper: keeper.entries(stage, first, ENTRIES_A_PARCEL))
+        return msgspec.msgpack.encode(Records(said))
+
     async def connect(self, targets: Mapping[str, Target]) -> None:
         """Need no far end: records end here."""
 
@@ -112,12 +123,12 @@ class LedgerActor:
         """Write what is written once at the end of a session; asked again, do nothing."""
         await self._durably(self._close)
 
-    def _close(self, keeper: RecordKeeper) -> None:
+    def _close(self, keeper: Ledger) -> None:
         if not self._is_closed:
             keeper.close()
             self._is_closed = True
 
-    async def _durably(self, work: Callable[[RecordKeeper], T]) -> T:
+    async def _durably(self, work: Callable[[Ledger], T]) -> T:
         deadline = self._clock.monotonic_ns() + int(PATIENCE_S * NS_PER_S)
         back_off = FIRST_BACK_OFF_S
         # in turn: a keeper is no place for two threads
@@ -136,14 +147,14 @@ class LedgerActor:
                 await self._clock.sleep(back_off)
                 back_off = min(LAST_BACK_OFF_S, 2 * back_off)
 
-    async def _attempt(self, work: Callable[[RecordKeeper], T]) -> T:
+    async def _attempt(self, work: Callable[[Ledger], T]) -> T:
         self._attempt_began = self._clock.monotonic_ns()
         try:
             return await asyncio.to_thread(lambda: work(self._opened()))
         finally:
             self._attempt_began = None
 
-    def _opened(self) -> RecordKeeper:
+    def _opened(self) -> Ledger:
         if self._keeper is None:
             self._keeper = self._build()
         return self._keeper

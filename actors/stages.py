@@ -96,16 +96,17 @@ class RiskSupervisor(StageActor):
     """The risk stage: the only maker of approvals; each restart begins a new fencing epoch."""
 
     async def connect(self, targets: Mapping[str, Target]) -> None:
-        """Take the far ends; after a restart, first begin an epoch behind the last verdict that was kept."""
-        await self._carrier.is_built.wait()
-        if self._carrier.restarts:
-            committed = await targets[RECORDS].handle.committed.remote("risk")
-            self._carrier.begin_epoch(committed)
+        """Take the far ends; first become what the ledger knows, and after a restart begin an epoch behind that."""
+        await self._carrier.take_over(targets[RECORDS].handle)
         self._carrier.connect(self._watched(targets))
 
 
+class OrderActor(StageActor):
+    """The order stage of a live session; it hears what the executors' desks say."""
+
+
 class ExecutorActor(StageActor):
-    """The order stage of one venue account, with its gateway."""
+    """One venue account: its desk and all that speaks to the venue. On paper the order stage with the venue in it."""
 
 
 def leave_on_failure(life: asyncio.Task[None]) -> None:

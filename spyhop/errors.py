@@ -14,7 +14,8 @@
     ├── StateError               a programmer: an invariant does not hold
     │   ├── IllegalTransition    an order left its table of life
     │   ├── SnapshotMismatch     bytes offered to `restore` belong to another layout
-    │   └── OutOfOrder           a message older than its stream's watermark
+    │   ├── OutOfOrder           a message older than its stream's watermark
+    │   └── Superseded           an entry's number is taken by another life of who says it
     ├── VenueError               a venue or the way to it; the class says whether anything happened there
     │   ├── ConnectFailed        no connection came about: DNS, TCP, TLS, handshake
     │   ├── ConnectionLost       an open connection ended, with its close code
@@ -159,6 +160,15 @@ class OutOfOrder(StateError):
 
     def __str__(self) -> str:
         return f"stream {self.stream} declared {self.watermark} complete and then sent {self.ts}"
+
+
+class Superseded(StateError):
+    """Another life of the same stage has said something else under the number of an entry: this one is over."""
+
+    def __init__(self, stage: str, seq: int) -> None:
+        super().__init__(f"another life of {stage} has said entry {seq}")
+        self.args = (stage, seq)
+        self.stage, self.seq = stage, seq
 
 
 class VenueError(SpyhopError):

@@ -169,6 +169,14 @@ class RecordKeeper(Protocol):
         ...
 
 
+class Ledger(RecordKeeper, Protocol):
+    """A keeper that can be asked for what it keeps."""
+
+    def entries(self, stage: str, first: int, limit: int) -> list[Entry]:
+        """Return up to `limit` entries of a stage in the order of their numbers, from number `first` on."""
+        ...
+
+
 class Catalog(Protocol):
     """A store of tapes."""
 

@@ -24,6 +24,10 @@ class Position(msgspec.Struct, frozen=True):
     count: int = 0
     watermark: int = 0
 
+    def lower(self, other: Position) -> Position:
+        """Return how far both are."""
+        return Position(min(self.count, other.count), min(self.watermark, other.watermark))
+
     def covers(self, parcel: Parcel) -> bool:
         """Say whether `parcel` says nothing that is not known here."""
         return parcel.end <= self.count and parcel.watermark <= self.watermark
@@ -40,16 +44,25 @@ class Parcel(msgspec.Struct, frozen=True):
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """The receiver's answer: what `durable` covers need not be kept, what `wanted` does not is to be sent."""
+    """The receiver's answer: what `durable` covers need not be kept, what `wanted` does not is to be sent.
+
+    `is_over` tells the sender that another life has taken its place.
+    """
 
     wanted: Position
     durable: Position
+    is_over: bool = False
 
     @classmethod
     def of_records(cls, number: int) -> Receipt:
         """Return the answer of a keeper that knows repeats by their keys: the `number`-th parcel is durable."""
         position = Position(number + 1)
         return cls(position, position)
+
+    @classmethod
+    def of_nobody(cls) -> Receipt:
+        """Return the answer to a sender whose place another life has taken."""
+        return cls(Position(), Position(), is_over=True)
 
 
 class Outbox:
@@ -78,11 +91,13 @@ class Outbox:
     def put(self, data: bytes, count: int, watermark: int = 0, after: int = 0) -> None:
         """Keep a parcel of the next `count` messages.
 
-        A promise that waits (or whose answer has not come) says nothing that this one does not: it takes its place, so
-        that a slow edge has one promise to carry, the newest. One that may leave earlier than this parcel stays.
+        A promise says nothing that this parcel does not: it takes its place, so that an edge has one promise to carry,
+        the newest. One that waits and may leave earlier than this parcel stays; one that was sent has done its work.
         """
-        last = self._kept[-1] if not self.is_sent else None
-        if last is not None and last.first == last.end and last.after == after and last.watermark <= watermark:
+        last = self._kept[-1] if self._kept else None
+        is_promise = last is not None and last.first == last.end and last.watermark <= watermark
+        if last is not None and is_promise and (self.is_sent or last.after == after):
+            self._num_sent -= self.is_sent
             self._kept.pop()
         self._kept.append(Parcel(self.next, self.next + count, watermark, data, after))
         self.next += count

@@ -21,22 +21,22 @@ import numpy as np
 
 from spyhop.engine.mailbox import Mailbox
 from spyhop.engine.pyramiding import Pyramiding
+from spyhop.engine.rebuilding import Both, Past
 from spyhop.engine.streams import END_OF_TIME, ArrayStreams, MessageStream
 from spyhop.model import rows as rows_model
 from spyhop.model.decisions import Decision, Intent
 from spyhop.model.entries import Entry, Recorded
-from spyhop.model.observations import Comparison, Observation
+from spyhop.model.observations import Observation
 from spyhop.model.orders import Command, Fact, Report
 from spyhop.model.rows import ROW, Rows
 from spyhop.model.tape import Events
 from spyhop.model.verdicts import Approved, EpochBegan, RiskStateChanged, Verdict
 from spyhop.ports import Stage
+from spyhop.risk.recovery import Told, retell
+from spyhop.risk.standing import Notice
 
 Wish = Intent | Observation
 """What goes from the decision to the supervisor, in order of event time; at one instant what was seen first."""
-
-Notice = RiskStateChanged | Comparison
-"""What the supervisor says of itself."""
 
 Ticket = Approved | RiskStateChanged
 """What goes from the supervisor to the order stage."""
@@ -75,14 +75,10 @@ class Deciding(Stage, Protocol):
     def on_fact(self, fact: Fact) -> None: ...
 
 
-class Judging(Stage, Protocol):
-    """What a RiskNode asks of its stage."""
+class Judging(Stage, Told, Protocol):
+    """What a RiskNode asks of its stage: to judge, and to be told what it judged in a life before."""
 
     def on_intent(self, intent: Intent) -> Verdict: ...
-    def on_observation(self, observed: Observation) -> list[Notice]: ...
-    def take_notices(self) -> list[Notice]: ...
-    def on_fact(self, fact: Fact) -> None: ...
-    def begin_epoch(self, epoch: int) -> None: ...
 
 
 class Ordering(Stage, Protocol):
@@ -260,6 +256,13 @@ class RiskNode:
     def _entry(self, message: Recorded) -> Entry:
         self.seq += 1
         return Entry(message.ts, "risk", self.seq - 1, message)
+
+    def rebuild(self, past: Past) -> None:
+        """Become, before the first step, what had said all that the ledger keeps, and nothing else."""
+        retell(self._stage if self._adds is None else Both(self._stage, self._adds), past.said)
+        self.seq = past.num_entries
+        self.intents.restore([], past.ts)
+        self.facts.restore([], past.ts)
 
     def snapshot(self) -> bytes:
         return msgspec.msgpack.encode(

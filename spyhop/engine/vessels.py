@@ -8,6 +8,7 @@ again, and a commit less lies between a decision and its order.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
@@ -18,6 +19,7 @@ import numpy.typing as npt
 from spyhop.engine.edges import Inlet, Outbox, Parcel, Position, Receipt
 from spyhop.engine.feed_node import FeedNode, FeedOutput
 from spyhop.engine.nodes import DecisionNode, OrderNode, RiskNode, Ticket, Wish
+from spyhop.engine.rebuilding import Past
 from spyhop.engine.streams import END_OF_TIME
 from spyhop.errors import StateError
 from spyhop.model.decisions import STRATEGIES
@@ -30,6 +32,7 @@ T = TypeVar("T")
 
 RECORDS = "records"
 
+_TICKETS_A_PARCEL = 256
 MAX_ROWS_AHEAD = 4_096
 MAX_EVENTS_AHEAD = 1_000_000
 """How much one feed may run ahead of the slowest before its parcels are made to wait."""
@@ -103,7 +106,7 @@ class Vessel:
         if num_known is not None:
             self._apply(edge, messages, num_known)
             self.since_checkpoint += 1
-        return inlet.receipt
+        return self.receipt(edge)
 
     def receipt(self, edge: str) -> Receipt:
         """Return what is wanted next on `edge` and what is durable."""
@@ -249,11 +252,23 @@ class DecisionVessel(Vessel):
 
 
 class RiskVessel(Vessel):
-    """The risk stage: intents and facts in, approvals out."""
+    """The risk stage: intents and facts in, approvals out.
+
+    It can come back without a checkpoint, from what the ledger keeps: so its senders may forget only what led to
+    entries that are kept, whatever its checkpoints hold.
+    """
 
     def __init__(self, node: RiskNode) -> None:
         super().__init__(node, ["intents", "facts"], ["approved", RECORDS])
         self.node = node
+        self._told: deque[tuple[int, dict[str, Position]]] = deque()  # records, and how far the inlets were with them
+        self._in_ledger = dict.fromkeys(self._inlets, Position())
+
+    def receipt(self, edge: str) -> Receipt:
+        while self._told and self._told[0][0] <= self.outboxes[RECORDS].first:
+            self._in_ledger = self._told.popleft()[1]
+        inlet = self._inlets[edge]
+        return Receipt(inlet.wanted, inlet.durable.lower(self._in_ledger[edge]))
 
     def _apply(self, edge: str, messages: Messages, num_known: int) -> None:
         if edge == "intents":
@@ -262,7 +277,27 @@ class RiskVessel(Vessel):
             self.node.facts.put(_decoded(_FACTS, messages)[num_known:], messages.watermark)
         output = self.node.step()
         self._record(Records(output.entries))
+        # at the end of time it hears more than it needed for what it said
+        if output.entries and output.watermark != END_OF_TIME:
+            self._told.append((self.outboxes[RECORDS].next, self._judged(output.entries[-1].ts)))
         self._send("approved", _several(output.watermark, output.approved))
+
+    def _judged(self, ts: int) -> dict[str, Position]:
+        waiting = {"intents": len(self.node.intents), "facts": len(self.node.facts)}
+        return {edge: Position(inlet.wanted.count - waiting[edge], ts) for edge, inlet in self._inlets.items()}
+
+    def rebuild(self, past: Past) -> None:
+        """Take the place that the ledger tells, in a life without a checkpoint; what is sent again is dropped there."""
+        self.node.rebuild(past)
+        self._in_ledger = {
+            "intents": Position(past.num_wishes, past.ts),
+            "facts": Position(past.num_facts, past.ts),
+        }
+        for edge, position in self._in_ledger.items():
+            self._inlets[edge].restore(position)
+        for start in range(0, len(past.tickets), _TICKETS_A_PARCEL):
+            tickets = past.tickets[start : start + _TICKETS_A_PARCEL]
+            self._send("approved", _several(tickets[-1].ts, tickets))
 
 
 class OrderVessel(Vessel):

@@ -6,14 +6,15 @@ operators' words from the changes of state that tell them; all other changes of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from typing import Protocol
 
 from spyhop.model.control import Control
 from spyhop.model.entries import Entry
-from spyhop.model.instruments import Instrument
-from spyhop.model.observations import Comparison
+from spyhop.model.observations import Comparison, Observation
 from spyhop.model.orders import (
     Difference,
+    Fact,
     Fill,
     FundingPaid,
     Liquidated,
@@ -21,31 +22,39 @@ from spyhop.model.orders import (
     Reconciled,
     TradeClosed,
 )
-from spyhop.model.verdicts import Approved, EpochBegan, Refused, RiskStateChanged
+from spyhop.model.verdicts import Approved, EpochBegan, Refused, RiskStateChanged, Verdict
 from spyhop.risk.comparisons import Cause
-from spyhop.risk.stage import RiskParams, RiskStage
-from spyhop.risk.standing import EVERYTHING
+from spyhop.risk.standing import EVERYTHING, Notice
 
 
-def rebuilt(
-    params: RiskParams,
-    instruments: Sequence[Instrument],
-    start_equity: float,
-    entries: Iterable[Entry],
-    epoch: int = 1,
-) -> RiskStage:
-    """Return the stage of a session whose `entries`, in any order and complete to some moment, the ledger keeps.
+class Told(Protocol):
+    """A supervisor that can be told what it said before, and what it heard."""
 
-    It equals the stage that wrote them, lease apart: a lease belongs to its holder and is not inherited.
+    @property
+    def is_paused(self) -> bool: ...
+    @property
+    def is_draining(self) -> bool: ...
+    @property
+    def is_killed(self) -> bool: ...
+    def on_verdict(self, verdict: Verdict) -> None: ...
+    def on_observation(self, observed: Observation) -> list[Notice]: ...
+    def on_control(self, control: Control, ts: int) -> None: ...
+    def on_fact(self, fact: Fact) -> None: ...
+    def begin_epoch(self, epoch: int) -> None: ...
+    def take_notices(self) -> list[Notice]: ...
+
+
+def retell(stage: Told, entries: Iterable[Entry]) -> None:
+    """Tell a new `stage` what the ledger keeps, in any order and complete to some moment.
+
+    Then it equals the stage that wrote the entries.
     """
-    stage = RiskStage(params, instruments, start_equity, epoch)
     for entry in sorted(entries, key=lambda entry: entry.order):
         _take(stage, entry)
         stage.take_notices()
-    return stage
 
 
-def _take(stage: RiskStage, entry: Entry) -> None:
+def _take(stage: Told, entry: Entry) -> None:
     match entry.message:
         case Approved() | Refused() as verdict:
             stage.on_verdict(verdict)
@@ -57,12 +66,18 @@ def _take(stage: RiskStage, entry: Entry) -> None:
             for control in _words(stage, changed):
                 stage.on_control(control, changed.ts)
         case (
-            OrderChanged() | Fill() | FundingPaid() | Liquidated() | TradeClosed() | Difference() | Reconciled() as fact
+            OrderChanged()
+            | Fill()
+            | FundingPaid()
+            | Liquidated()
+            | TradeClosed()
+            | Difference()
+            | Reconciled() as fact
         ):
             stage.on_fact(fact)
 
 
-def _words(stage: RiskStage, changed: RiskStateChanged) -> list[Control]:
+def _words(stage: Told, changed: RiskStateChanged) -> list[Control]:
     told = {reason.partition(":")[0] for reason in changed.reasons}
     words = []
     if ("paused" in told) != stage.is_paused:

@@ -17,7 +17,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 
-from spyhop.errors import MissingInput, StateError, StorageFailed
+from spyhop.errors import MissingInput, StateError, StorageFailed, Superseded
 from spyhop.execution.orders import NEXT
 from spyhop.model.control import Session
 from spyhop.model.entries import STAGE_RANK, Entry, Recorded
@@ -31,6 +31,9 @@ _CHANGED = msgspec.json.Decoder(OrderChanged)
 _FILL = msgspec.json.Decoder(Fill)
 _HEAD = msgspec.json.Decoder(Session)
 _ALIVE = [status.value for status, following in NEXT.items() if following]
+FENCED = frozenset({"risk"})
+"""Stages of whose entries a repeat that says something else is refused."""
+_KEY = ("session", "stage", "seq")
 _MIGRATING = 0x5B79_686F  # of PostgreSQL's advisory locks
 
 
@@ -95,16 +98,26 @@ class Ledger:
     def append(self, session: str, entries: Sequence[Entry]) -> int:
         """Keep the entries that are new and return how many; durable when this returns.
 
-        Raises StateError, and keeps none of them, when one holds a number that is not finite.
+        Raises StateError, and keeps none of them, when one holds a number that is not finite; Superseded when another
+        life of a supervisor has said something else under one of their numbers.
         """
         offered = {(entry.stage, entry.seq): entry for entry in reversed(entries)}
         if not offered:
             return 0
         rows = {key: _entry_row(session, offered[key]) for key in sorted(offered)}
         with self._transaction(write=True) as connection:
-            new = connection.execute(self._keep, list(rows.values())).all()
-            self._project(connection, session, [offered[stage, seq] for stage, seq in sorted(new)])
+            new = {(stage, seq) for stage, seq in connection.execute(self._keep, list(rows.values()))}
+            for key in rows.keys() - new:
+                self._check_repeat(connection, rows[key])
+            self._project(connection, session, [offered[key] for key in sorted(new)])
         return len(new)
+
+    def _check_repeat(self, connection: sa.Connection, row: dict[str, Any]) -> None:
+        # the fence between two that take themselves for the supervisor: who is first at a number has it
+        if row["stage"] in FENCED:
+            query = sa.select(ENTRIES.c.message).where(*(ENTRIES.c[name] == row[name] for name in _KEY))
+            if connection.scalar(query) != row["message"]:
+                raise Superseded(row["stage"], row["seq"])
 
     def _project(self, connection: sa.Connection, session: str, entries: Sequence[Entry]) -> None:
         batches: dict[sa.Table, list[dict[str, Any]]] = {}
@@ -157,6 +170,15 @@ class Ledger:
             rows = connection.execute(query).all()
         entries = [Entry(ts, stage, seq, _MESSAGE.decode(message)) for ts, stage, seq, message in rows]
         return sorted(entries, key=lambda entry: entry.order)
+
+    def entries_of(self, session: str, stage: str, first: int, limit: int) -> list[Entry]:
+        """Return up to `limit` entries of a stage in the order of their numbers, from number `first` on."""
+        query = sa.select(ENTRIES.c.ts, ENTRIES.c.seq, ENTRIES.c.message).order_by(ENTRIES.c.seq).limit(limit)
+        query = query.where(ENTRIES.c.session == session, ENTRIES.c.stage == stage, ENTRIES.c.seq >= first)
+        with self._transaction(write=False) as connection:
+            return [
+                Entry(ts, stage, seq, _MESSAGE.decode(message)) for ts, seq, message in connection.execute(query).all()
+            ]
 
     def statistics(self, session: str) -> dict[str, list[tuple[int, float]]]:
         """Return what was measured, (ts, value) in order of time, by name."""
@@ -232,6 +254,10 @@ class SessionLedger:
     def committed(self, stage: str) -> int:
         """Return how many entries of `stage` are kept."""
         return self._ledger.committed(self._session, stage)
+
+    def entries(self, stage: str, first: int, limit: int) -> list[Entry]:
+        """Return up to `limit` entries of a stage in the order of their numbers, from number `first` on."""
+        return self._ledger.entries_of(self._session, stage, first, limit)
 
     def close(self) -> None:
         """Let the database go."""

@@ -55,6 +55,10 @@ class SessionKeeper:
         """Return how many entries of `stage` are kept."""
         return max(self._facts.committed(stage), self._ledger.committed(stage))
 
+    def entries(self, stage: str, first: int, limit: int) -> list[Entry]:
+        """Return up to `limit` entries of a stage in the order of their numbers, from number `first` on."""
+        return self._ledger.entries(stage, first, limit)
+
     def leave(self) -> None:
         """Let the files go while the session has more to say; another keeper goes on where this one was."""
         self._records.close()

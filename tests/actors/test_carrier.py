@@ -523,14 +523,14 @@ def test_while_a_checkpoint_is_written_parcels_are_taken_and_are_not_durable_wit
     monkeypatch.setattr(carrier_module, "CHECKPOINT_EVERY_PARCELS", 2)
     begun, may_end = threading.Event(), threading.Event()
     may_end.set()
-    replace = carrier_module.replace_durably
+    write = carrier_module.write_checkpoint
 
-    def slow(path: Path, data: bytes) -> None:
+    def slow(path: Path, restarts: int, state: bytes) -> None:
         begun.set()
         assert may_end.wait(10.0)
-        replace(path, data)
+        write(path, restarts, state)
 
-    monkeypatch.setattr(carrier_module, "replace_durably", slow)
+    monkeypatch.setattr(carrier_module, "write_checkpoint", slow)
 
     async def scenario() -> None:
         far, carrier = Far(), relay()

@@ -19,7 +19,7 @@ from benchmarks.postgres_room import PostgresServer
 from spyhop.clock import EventClock
 from spyhop.config.settings import SessionConfig, Settings
 from spyhop.engine.edges import Receipt
-from spyhop.engine.vessels import Records
+from spyhop.engine.vessels import RECORDS_DECODER, Records
 from spyhop.errors import StateError, StorageFailed
 from spyhop.model.decisions import STRATEGIES
 from spyhop.model.entries import Entry
@@ -47,6 +47,9 @@ class Told:
 
     def committed(self, stage: str) -> int:
         return 5 if stage == "risk" else 0
+
+    def entries(self, stage: str, first: int, limit: int) -> list[Entry]:
+        return entries(*range(first, 5)[:limit]) if stage == "risk" else []
 
     def close(self) -> None:
         self.calls.append("closed")
@@ -84,6 +87,36 @@ def test_what_a_parcel_does_not_hold_is_not_kept() -> None:
     keep(keeper, Records(entries(3)))
     keep(keeper, Records())
     assert keeper.calls == [("entries", [3])]
+
+
+def test_what_is_kept_is_read_a_parcel_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.ledger.ENTRIES_A_PARCEL", 2)
+
+    async def scenario(ledger: LedgerActor) -> None:
+        read = [RECORDS_DECODER.decode(await ledger.entries("risk", first)).entries for first in (0, 2, 4, 5)]
+        assert read == [entries(0, 1), entries(2, 3), entries(4), []]
+
+    acting(Told, scenario)
+
+
+def test_who_says_something_else_under_a_number_that_is_taken_is_refused_alone(tmp_path: Path) -> None:
+    settings = Settings(session=SessionConfig(runs=str(tmp_path)))
+    plan = plan_session(settings, RunRequest(runner="ray"), EventClock(STARTED))
+    other = msgspec.msgpack.encode(Records([Entry(STARTED, "risk", 1, EpochBegan(ts=STARTED, epoch=9, at_seq=1))]))
+
+    async def scenario(ledger: LedgerActor) -> None:
+        await ledger.receive("risk", 0, parcel(0, 1))
+        answers = await asyncio.gather(
+            ledger.receive("risk", 1, parcel(2)),
+            ledger.receive("risk", 1, other),
+            ledger.receive("risk", 2, parcel(3)),
+        )
+        assert answers == [Receipt.of_records(1), Receipt.of_nobody(), Receipt.of_records(2)]
+        assert read_facts(plan.folder) == entries(0, 1, 2, 3)
+        assert RECORDS_DECODER.decode(await ledger.entries("risk", 1)).entries == entries(1, 2, 3)
+        await ledger.close()
+
+    acting(lambda: SessionKeeper(plan), scenario)
 
 
 def test_an_answer_means_that_the_parcel_is_on_disk_and_a_repeat_changes_nothing(tmp_path: Path) -> None:

@@ -8,15 +8,19 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from actors import stages
 from actors.carrier import Target
 from actors.stages import EXIT_FAILED, EnsembleActor, ExecutorActor, FeedActor, RiskSupervisor, StageActor
 from spyhop.engine.edges import Inlet, Receipt
-from spyhop.engine.vessels import RECORDS, FeedVessel, RiskVessel, Vessel
+from spyhop.engine.rebuilding import Past
+from spyhop.engine.vessels import RECORDS, FeedVessel, Records, RiskVessel, Vessel
 from spyhop.errors import StateError
+from spyhop.model.entries import Entry
 from spyhop.model.verdicts import EpochBegan
+from spyhop.storage.checkpoints import read_checkpoint
 
 
 class Quiet:
@@ -24,10 +28,14 @@ class Quiet:
 
     def __init__(self) -> None:
         self.began: list[EpochBegan] = []
+        self.past: Past | None = None
         self.is_finished = True
 
     def begin_epochs(self, epochs: list[EpochBegan]) -> None:
         self.began += epochs
+
+    def rebuild(self, past: Past) -> None:
+        self.past = past
 
     def snapshot(self) -> bytes:
         return b"quiet"
@@ -40,12 +48,21 @@ class Quiet:
 
 
 class LedgerHandle:
-    """The ledger's handle, which says how many entries are kept."""
+    """The ledger's handle, which says how many entries are kept, and which."""
 
-    def __init__(self, committed: int) -> None:
+    def __init__(self, committed: int, *entries: Entry) -> None:
         self.asked: list[str] = []
-        self._committed = committed
+        self._committed, self._entries = committed, entries
         self.inlet = Inlet()
+
+    @property
+    def entries(self) -> Any:
+        return _Remote(self._read)
+
+    async def _read(self, stage: str, first: int) -> bytes:
+        # two a parcel, so that there is more than one
+        said = [entry for entry in self._entries if entry.stage == stage and entry.seq >= first][:2]
+        return msgspec.msgpack.encode(Records(said))
 
     @property
     def committed(self) -> Any:
@@ -153,6 +170,89 @@ def test_a_supervisor_begins_an_epoch_behind_what_is_kept_but_not_in_its_first_l
             assert node.began == expected
             assert ledger.asked == ["risk"] * restarts
         assert left == []
+
+    lasting(scenario())
+
+
+def kept(*epochs: int) -> list[Entry]:
+    return [Entry(n, "risk", n, EpochBegan(ts=n, epoch=epoch, at_seq=n)) for n, epoch in enumerate(epochs)]
+
+
+@pytest.mark.parametrize("damage", ["lost", "cut", "changed"])
+def test_a_supervisor_without_its_checkpoint_becomes_what_the_ledger_keeps(
+    tmp_path: Path, left: list[int], caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    file = tmp_path / "risk.bin"
+
+    async def scenario() -> None:
+        first, ledger = Quiet(), LedgerHandle(0)
+        shell = RiskSupervisor("risk", lambda: risk_vessel(first), file)
+        await shell.connect({RECORDS: Target(ledger, "risk"), "approved": Target(ledger, "approved")})
+        assert first.past is None
+        data = file.read_bytes()
+        if damage == "lost":
+            file.unlink()
+        else:
+            file.write_bytes(data[:-3] if damage == "cut" else data[:-1] + bytes([data[-1] ^ 1]))
+        node, ledger = Quiet(), LedgerHandle(3, *kept(2, 3, 7))
+        shell = RiskSupervisor("risk", lambda: risk_vessel(node), file)
+        await shell.connect({RECORDS: Target(ledger, "risk"), "approved": Target(ledger, "approved")})
+        await shell.connect({RECORDS: Target(ledger, "risk"), "approved": Target(ledger, "approved")})
+        assert node.past is not None
+        assert (node.past.num_entries, node.past.epoch) == (3, 7)
+        # behind every epoch that was ever used, and once
+        assert node.began == [EpochBegan(ts=0, epoch=8, at_seq=3)]
+        assert left == []
+
+    lasting(scenario())
+    damaged = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert len(damaged) == (damage != "lost")
+    assert all("risk begins without its checkpoint" in line for line in damaged)
+
+
+def test_a_life_that_dies_before_the_ledger_has_answered_leaves_no_checkpoint_to_begin_from(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        shell = RiskSupervisor("risk", lambda: risk_vessel(Quiet()), tmp_path / "risk.bin")
+        await shell._carrier.is_built.wait()
+        assert read_checkpoint(tmp_path / "risk.bin") == (0, b"")
+
+    lasting(scenario())
+
+
+def test_a_life_that_was_told_half_of_its_past_ends(tmp_path: Path, left: list[int]) -> None:
+    class Confused(Quiet):
+        def rebuild(self, past: Past) -> None:
+            raise StateError("it makes no sense")
+
+    async def scenario() -> None:
+        shell = RiskSupervisor("risk", lambda: risk_vessel(Confused()), tmp_path / "risk.bin")
+        ledger = LedgerHandle(1, *kept(1))
+        with pytest.raises(StateError):
+            await shell.connect({RECORDS: Target(ledger, "risk"), "approved": Target(ledger, "approved")})
+        while not left:
+            await asyncio.sleep(0.005)
+        assert not (await shell.health()).is_connected
+
+    lasting(scenario())
+
+
+def test_a_supervisor_that_another_one_overtook_leaves_and_asks_the_ledger_anew(
+    tmp_path: Path, left: list[int]
+) -> None:
+    class Fencing(LedgerHandle):
+        async def _taken(self, edge: str, number: int, data: bytes) -> Receipt:
+            return Receipt.of_nobody()
+
+    async def scenario() -> None:
+        shell = RiskSupervisor("risk", lambda: risk_vessel(Quiet()), tmp_path / "risk.bin")
+        ledger = Fencing(0)
+        vessel = shell._carrier
+        await shell.connect({RECORDS: Target(ledger, "risk"), "approved": Target(ledger, "approved")})
+        assert isinstance(vessel.vessel, RiskVessel)
+        vessel.vessel.outboxes[RECORDS].put(b"", 1)
+        while not left:
+            await asyncio.sleep(0.005)
+        assert read_checkpoint(tmp_path / "risk.bin") == (0, b"")
 
     lasting(scenario())
 

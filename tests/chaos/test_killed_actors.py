@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import threading
@@ -50,8 +51,13 @@ def is_busy(health: Health, more: int = 0) -> bool:
     return health.name == "ledger" or any(health.statistics.get(name, 0) >= n + more for name, n in least.items())
 
 
-def run_and_kill(planned: SessionPlan, victims: tuple[str, ...], more: int) -> list[int]:
-    """Run a session, SIGKILL each victim once it is busy, drain when the last one has done `more` after it."""
+def run_and_kill(
+    planned: SessionPlan, victims: tuple[str, ...], more: int, damage: Callable[[], None] = lambda: None
+) -> list[int]:
+    """Run a session, SIGKILL each victim once it is busy, drain when the last one has done `more` after it.
+
+    `damage` is done once each is dead.
+    """
     killed: list[int] = []
     started, is_over = threading.Event(), threading.Event()
 
@@ -61,6 +67,7 @@ def run_and_kill(planned: SessionPlan, victims: tuple[str, ...], more: int) -> l
                 while not is_busy(health := health_of(name)):
                     time.sleep(0.2)
                 os.kill(health.pid, signal.SIGKILL)
+                damage()
                 killed.append(health.pid)
             while (again := health_of(name)).pid == health.pid or not is_busy(again, more):
                 time.sleep(0.2)
@@ -104,4 +111,32 @@ def test_a_killed_supervisor_comes_back_under_a_new_epoch_and_the_replay_still_h
     assert epochs == [2]
     approved = [entry.message for entry in entries if isinstance(entry.message, Approved)]
     assert {verdict.epoch for verdict in approved} == {1, 2}
+    assert replay(stormy.folder).difference is None
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_a_supervisor_whose_disk_is_gone_is_rebuilt_from_the_ledger(
+    local_ray: None, tmp_path: Path, eager: Callable[[Settings], Settings], *, is_lost: bool
+) -> None:
+    stormy = plan(tmp_path, eager)
+    checkpoint = stormy.folder / "checkpoints" / "risk.bin"
+
+    def damage() -> None:
+        if is_lost:
+            checkpoint.unlink()
+        else:
+            checkpoint.write_bytes(checkpoint.read_bytes()[:-1] + b"?")
+
+    run_and_kill(stormy, ("risk",), more=3, damage=damage)
+    entries = read_facts(stormy.folder)
+    epochs = [entry.message.epoch for entry in entries if isinstance(entry.message, EpochBegan)]
+    assert epochs == [2]
+    approved = [entry.message for entry in entries if isinstance(entry.message, Approved)]
+    assert {verdict.epoch for verdict in approved} == {1, 2}
+    wishes = [verdict.intent.seq for verdict in approved]
+    assert len(wishes) == len(set(wishes))
+    log = [json.loads(line) for line in (stormy.folder / "logs" / "risk.jsonl").read_text().splitlines()]
+    said = [line for line in log if "checkpoint" in str(line)]
+    assert len(said) == (1 if is_lost else 2), said
+    assert "rebuilt from" in str(said[-1])
     assert replay(stormy.folder).difference is None

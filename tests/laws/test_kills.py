@@ -20,6 +20,7 @@ from spyhop.engine.feed_node import FeedNode
 from spyhop.engine.feeds import ArrayFeed
 from spyhop.engine.nodes import DecisionNode, Notice, OrderNode, RiskNode, Ticket
 from spyhop.engine.pipeline import Pipeline
+from spyhop.engine.rebuilding import past_of
 from spyhop.engine.vessels import (
     RECORDS_DECODER,
     DecisionVessel,
@@ -30,6 +31,7 @@ from spyhop.engine.vessels import (
     Vessel,
 )
 from spyhop.model import tape
+from spyhop.model.control import Control
 from spyhop.model.decisions import Decision, Intent, Trigger
 from spyhop.model.entries import Entry
 from spyhop.model.observations import Observation
@@ -37,6 +39,7 @@ from spyhop.model.orders import Fact, Fill, Liquidity
 from spyhop.model.rows import DECIDING, ROW, RowFlag, Rows
 from spyhop.model.tape import Events, Kind, Side, Status
 from spyhop.model.verdicts import Approved, Refused, RiskState, RiskStateChanged, Verdict
+from spyhop.risk.comparisons import Cause, compared
 
 FEEDS = ("a", "b")
 
@@ -143,7 +146,16 @@ class ToyRisk(Toy):
     def on_observation(self, observed: Observation) -> list[Notice]:
         digest = self.state.mix(int(observed.mid))
         state = RiskState.HALT if digest % 2 else RiskState.CAN_TRADE
-        return [RiskStateChanged(ts=0, state=state, before=state, reasons=(str(digest),))] if digest % 3 else []
+        changed = RiskStateChanged(ts=0, state=state, before=state, reasons=(str(digest),), instrument=0)
+        return [*([changed] if digest % 3 else []), compared(observed, Cause.DECISION, state)]
+
+    is_paused = is_draining = is_killed = False
+
+    def on_verdict(self, verdict: Verdict) -> None:
+        self.state.mix(verdict.intent.reference)
+
+    def on_control(self, control: Control, ts: int) -> None:
+        raise AssertionError("no words in this law")
 
     def take_notices(self) -> list[Notice]:
         return []
@@ -321,6 +333,13 @@ class Cluster:
         self.vessels[name] = self.built(name)
         self.vessels[name].restore(self.disk[name])
 
+    def lose(self) -> None:
+        """Kill the supervisor and its disk: what the ledger keeps is all that is left."""
+        vessel = self.built("risk")
+        assert isinstance(vessel, RiskVessel)
+        vessel.rebuild(past_of(self.kept.entries.values()))
+        self.vessels["risk"], self.disk["risk"] = vessel, vessel.checkpoint()
+
     def produce(self, name: str) -> None:
         vessel = self.vessels[name]
         if isinstance(vessel, FeedVessel) and not vessel.node.is_finished:
@@ -339,6 +358,16 @@ class Cluster:
                 receipt = self.vessels[target].receive(far, parcel.first, parcel.data)
             if answers:
                 vessel.outboxes[edge].acknowledge(receipt)
+
+    def act(self, action: str, name: str) -> None:
+        if action == "produce":
+            self.produce(name)
+        elif action == "checkpoint":
+            self.checkpoint(name)
+        elif action == "kill":
+            self.kill(name)
+        else:
+            self.carry(name, answers=action == "carry")
 
     def rewind(self) -> None:
         """Do as carriers do when all is quiet: a receiver that came back older cannot ask for what it had."""
@@ -371,14 +400,23 @@ def test_the_reference_does_something() -> None:
 def test_any_schedule_with_any_kills_gives_the_same_entries(script: list[tuple[str, str]]) -> None:
     cluster = Cluster()
     for action, name in script:
-        if action == "produce":
-            cluster.produce(name)
-        elif action == "checkpoint":
-            cluster.checkpoint(name)
-        elif action == "kill":
-            cluster.kill(name)
+        cluster.act(action, name)
+    cluster.run_to_the_end()
+    assert cluster.kept.sorted() == EXPECTED
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from((*ACTIONS, "lose")), st.sampled_from(NAMES)), max_size=150))
+def test_a_supervisor_without_its_disk_goes_on_from_the_ledger(script: list[tuple[str, str]]) -> None:
+    cluster = Cluster()
+    for action, name in script:
+        if action == "lose":
+            cluster.lose()
         else:
-            cluster.carry(name, answers=action == "carry")
+            cluster.act(action, name)
+    cluster.run_to_the_end()
+    assert cluster.kept.sorted() == EXPECTED
+    cluster.lose()
     cluster.run_to_the_end()
     assert cluster.kept.sorted() == EXPECTED
 
@@ -387,6 +425,7 @@ class Stretch(msgspec.Struct):
     """A while in which some actors are slow and others quick, after a death and before a checkpoint."""
 
     victim: str | None
+    is_lost: bool
     kept: str | None
     num_turns: int
     paces: tuple[int, ...]
@@ -395,6 +434,7 @@ class Stretch(msgspec.Struct):
 STRETCHES = st.builds(
     Stretch,
     victim=st.none() | st.sampled_from(NAMES),
+    is_lost=st.booleans(),
     kept=st.none() | st.sampled_from(NAMES),
     num_turns=st.integers(1, 30),
     paces=st.tuples(*[st.sampled_from((0, 0, 1, 3))] * len(NAMES)),
@@ -409,6 +449,8 @@ def test_a_life_in_another_rhythm_makes_other_parcels_and_the_same_entries(stret
     for stretch in stretches:
         if stretch.victim is not None:
             cluster.kill(stretch.victim)
+            if stretch.victim == "risk" and stretch.is_lost:
+                cluster.lose()
             cluster.rewind()
         for _ in range(stretch.num_turns):
             for name, pace in zip(NAMES, stretch.paces, strict=True):

@@ -36,7 +36,7 @@ from spyhop.model.orders import (
 from spyhop.model.tape import Side, Venue
 from spyhop.model.verdicts import Approved, Refused, Verdict
 from spyhop.risk.limits import LimitParams
-from spyhop.risk.recovery import rebuilt
+from spyhop.risk.recovery import retell
 from spyhop.risk.sizing import SizingParams
 from spyhop.risk.stage import RiskParams, RiskStage
 
@@ -285,7 +285,8 @@ class Supervisors(RuleBasedStateMachine):
         self.epoch += 1
         self.num_taken = self.num_intents
         facts = [Entry(fact.ts, "order", n, fact) for n, fact in enumerate(self.executor.facts)]
-        stage = rebuilt(PARAMS, INSTRUMENTS, EQUITY, [*self.entries, *facts])
+        stage = RiskStage(PARAMS, INSTRUMENTS, EQUITY)
+        retell(stage, [*self.entries, *facts])
         begins = max(self.now, self.leased_until + 1)
         self.leased_until = begins + LEASE_NS
         self.living = [*self.living[-1:], Supervisor(stage, self.epoch, len(facts), begins, self.leased_until)]

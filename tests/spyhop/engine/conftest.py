@@ -13,6 +13,7 @@ from spyhop.clock import NS_PER_S
 from spyhop.engine.feed_node import FeedNode
 from spyhop.engine.nodes import DecisionNode, Notice, OrderNode, RiskNode
 from spyhop.model import tape
+from spyhop.model.control import Control
 from spyhop.model.decisions import STRATEGIES, Decision, Intent, Trigger
 from spyhop.model.observations import Observation
 from spyhop.model.orders import Fact, FundingPaid
@@ -101,6 +102,14 @@ class Judging(Told):
 
     def take_notices(self) -> list[Notice]:
         return []
+
+    is_paused = is_draining = is_killed = False
+
+    def on_verdict(self, verdict: Verdict) -> None:
+        self.told.append(("verdict", verdict.ts))
+
+    def on_control(self, control: Control, ts: int) -> None:
+        self.told.append(("control", ts))
 
 
 class Ordering(Told):

@@ -16,7 +16,7 @@ from spyhop.model.observations import Observation
 from spyhop.model.orders import Difference, DifferenceKind, Fact, Reconciled
 from spyhop.model.verdicts import Approved, EpochBegan, Refused, RiskStateChanged
 from spyhop.risk.limits import LimitParams
-from spyhop.risk.recovery import rebuilt
+from spyhop.risk.recovery import retell
 from spyhop.risk.sizing import SizingParams
 from spyhop.risk.stage import RiskParams, RiskStage
 from spyhop.risk.states import StateParams
@@ -102,7 +102,8 @@ def test_what_the_ledger_rebuilds_equals_what_a_snapshot_restores(
     session(stage, ledger, seed, make_intent, make_observation)
     restored = RiskStage(PARAMS, instruments, 1.0)
     restored.restore(stage.snapshot())
-    again = rebuilt(PARAMS, instruments, 10_000.0, reversed(ledger.entries))
+    again = RiskStage(PARAMS, instruments, 10_000.0)
+    retell(again, reversed(ledger.entries))
     assert again.snapshot() == restored.snapshot()
     assert again.statistics() == restored.statistics()
     late = make_intent(seq=999, ts=ledger.entries[-1].ts + 3_600 * NS_PER_S)
@@ -126,8 +127,3 @@ def test_such_sessions_hold_all_that_there_is_to_rebuild(
     assert kinds >= {"Approved", "Refused", "EpochBegan", "RiskStateChanged", "Comparison", "TradeClosed", "Fill"}
     assert reasons >= {"paused", "draining", "killed", "data_age", "unclean", "losses_in_row"}
     assert codes >= {"not_paused", "kill_switch_off", "state_permits", "max_losses_in_row"}
-
-
-def test_an_empty_ledger_is_a_new_supervisor(make_instrument: MakeInstrument) -> None:
-    instruments = [make_instrument()]
-    assert rebuilt(PARAMS, instruments, 500.0, [], 4).snapshot() == RiskStage(PARAMS, instruments, 500.0, 4).snapshot()
