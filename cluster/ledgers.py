@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import ray
 
-from cluster.topology import NODE_ID, Topology
+from cluster.topology import NODE_ID, Node, Topology
 from spyhop.storage.engines import refuse_split, seen_from_here, sqlite_folder
 from spyhop.wiring.plan import SessionPlan
 from spyhop.wiring.records import ledger_url
 
-SEEN_WITHIN_S = 60.0
+ANSWERED_WITHIN_S = 60.0
 
 
 def permit_ledger(plan: SessionPlan, topology: Topology | None = None) -> None:
@@ -25,8 +29,25 @@ def permit_ledger(plan: SessionPlan, topology: Topology | None = None) -> None:
     if topology is None:
         refuse_split(url, {"": seen_from_here(folder)})
         return
-    asked = {
-        node.name: ray.remote(seen_from_here).options(num_cpus=0, label_selector={NODE_ID: node.id}).remote(folder)
-        for node in topology.market
-    }
-    refuse_split(url, {name: ray.get(answer, timeout=SEEN_WITHIN_S) for name, answer in asked.items()})
+    first = topology.market[0]
+    # what a machine leaves there the others find only in the same folder
+    mark = f".{plan.session.id}.ledger"
+    try:
+        _there(first, _leave, folder, mark)
+        refuse_split(url, {node.name: _there(node, seen_from_here, folder, mark) for node in topology.market})
+    finally:
+        _there(first, _take_back, folder, mark)
+
+
+def _there(node: Node, function: Callable[..., Any], *args: object) -> Any:
+    asked = ray.remote(function).options(num_cpus=0, label_selector={NODE_ID: node.id}).remote(*args)
+    return ray.get(asked, timeout=ANSWERED_WITHIN_S)
+
+
+def _leave(folder: Path, mark: str) -> None:
+    seen_from_here(folder)
+    (folder / mark).touch()
+
+
+def _take_back(folder: Path, mark: str) -> None:
+    (folder / mark).unlink(missing_ok=True)

@@ -104,15 +104,15 @@ def sqlite_folder(url: str) -> Path | None:
     return Path(name).parent
 
 
-def seen_from_here(folder: Path) -> Seen:
+def seen_from_here(folder: Path, mark: str = "") -> Seen:
     """Return the folder of a ledger, made if it is not there, as this process sees it; raises StorageFailed."""
     try:
-        return seen(folder)
+        return seen(folder, mark)
     except OSError as error:
         raise StorageFailed(str(folder), error.strerror or str(error)) from error
 
 
-def refuse_split(url: str, nodes: Mapping[str, Seen]) -> None:
-    """Raise InvalidSetting unless the SQLite file of `url` is one and the same for all `nodes` that may open it."""
-    if why := why_no_sqlite(nodes):
+def refuse_split(url: str, machines: Mapping[str, Seen]) -> None:
+    """Raise InvalidSetting unless the SQLite file of `url` is one and the same for all machines that may open it."""
+    if why := why_no_sqlite(machines):
         raise InvalidSetting("session.ledger_url", f"{_parsed(url).database} {why}; name a PostgreSQL database instead")

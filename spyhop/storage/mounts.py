@@ -13,7 +13,6 @@ from pathlib import Path
 import msgspec
 
 TABLE = Path("/proc/self/mountinfo")
-_MACHINE = Path("/proc/sys/kernel/random/boot_id")
 
 # fmt: off
 NETWORK = frozenset({
@@ -30,11 +29,10 @@ LOCAL_FUSE = frozenset({
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """A folder as one machine sees it: the network's file system that it is on, the machine, and which folder it is."""
+    """A folder as one machine sees it: the network's file system that it is on, and whether a mark is in it."""
 
     network: str
-    machine: str
-    folder: tuple[int, int]
+    has_mark: bool
 
 
 def network_of(path: Path, table: str) -> str:
@@ -55,25 +53,24 @@ def network_of(path: Path, table: str) -> str:
     return found
 
 
-def seen(folder: Path) -> Seen:
-    """Return `folder`, made if it is not there, as this machine sees it; raises OSError."""
+def seen(folder: Path, mark: str = "") -> Seen:
+    """Return `folder`, made if it is not there, as this machine sees it; raises OSError.
+
+    `mark` is the name of a file that another machine left there.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    status = folder.stat()
     # a mount that is made on demand is in the table only now
     table = TABLE.read_text(errors="surrogateescape") if TABLE.is_file() else ""
-    machine = _MACHINE.read_text().strip() if _MACHINE.is_file() else ""
-    return Seen(network_of(folder.resolve(), table), machine, (status.st_dev, status.st_ino))
+    return Seen(network_of(folder.resolve(), table), (folder / mark).exists())
 
 
-def why_no_sqlite(nodes: Mapping[str, Seen]) -> str:
-    """Return why no SQLite file may be in a folder that nodes see so, any of which may open it; "" where it may."""
-    for name, one in nodes.items():
+def why_no_sqlite(machines: Mapping[str, Seen]) -> str:
+    """Return why no SQLite file may be in a folder that machines see so, any of which may open it; "" if it may."""
+    for name, one in machines.items():
         if one.network:
             return f"is on {one.network}, a network's file system" + (f", on {name}" if name else "")
-    if len({one.machine for one in nodes.values()}) > 1:
-        return f"is a file, and the ledger may move between machines: {', '.join(nodes)}"
-    if len({one.folder for one in nodes.values()}) > 1:
-        return f"is a file, and not the same one on {', '.join(nodes)}"
+    if apart := [name for name, one in machines.items() if not one.has_mark]:
+        return f"is a file, and not the same one on {', '.join(apart)}, where the ledger may move"
     return ""
 
 

@@ -56,38 +56,43 @@ def test_a_file_on_a_network_is_refused_in_one_sentence_and_postgresql_is_not(
 @pytest.mark.parametrize(
     ("two", "why"),
     [
-        (Seen("", "machine", (1, 2)), ""),
-        (Seen("nfs4", "machine", (1, 2)), "is on nfs4, a network's file system, on two"),
-        (Seen("", "another", (1, 2)), "may move between machines: one, two"),
-        (Seen("", "machine", (1, 3)), "not the same one on one, two"),
+        ("shared", ""),
+        ("other", r"not the same one on two, where the ledger may move; name a PostgreSQL"),
+        ("nfs", r"ledger\.db is on nfs4, a network's file system, on two"),
     ],
 )
 def test_every_machine_that_trades_is_asked_for_itself(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, two: Seen, why: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, two: str, why: str
 ) -> None:
-    answers = {"id-of-one": Seen("", "machine", (1, 2)), "id-of-two": two}
+    """Machine two sees the folder of one, another one under the same name, or the same over a network."""
+    folder = tmp_path / "apart"
 
-    class Remote:
-        def options(self, *, num_cpus: int, label_selector: dict[str, str]) -> Remote:
+    class There:
+        def __init__(self, function: Any) -> None:
+            self.function = function
+
+        def options(self, *, num_cpus: int, label_selector: dict[str, str]) -> There:
             self.node = label_selector[NODE_ID]
             return self
 
-        def remote(self, folder: Path) -> Seen:
-            assert folder == tmp_path
-            return answers[self.node]
+        def remote(self, asked: Path, mark: str) -> Any:
+            assert asked == folder
+            if self.node == "id-of-one" or two == "shared":
+                return self.function(asked, mark)
+            if two == "other":
+                return self.function(tmp_path / "other", mark)
+            return Seen("nfs4", has_mark=True)
 
-    def remote(function: Any) -> Remote:
-        return Remote()
-
-    def get(answer: Seen, timeout: float) -> Seen:
+    def get(answer: object, timeout: float) -> object:
         return answer
 
-    monkeypatch.setattr(ray, "remote", remote)
+    monkeypatch.setattr(ray, "remote", There)
     monkeypatch.setattr(ray, "get", get)
     topology = Topology(places=(), market=MARKET, sweep=())
-    if not why:
-        permit_ledger(planned(tmp_path), topology)
-        return
-    with pytest.raises(InvalidSetting, match=why):
-        permit_ledger(planned(tmp_path), topology)
-    permit_ledger(planned(tmp_path, "postgresql://spyhop@ledger/spyhop"), topology)
+    if why:
+        with pytest.raises(InvalidSetting, match=why):
+            permit_ledger(planned(tmp_path / "runs", f"sqlite:///{folder}/ledger.db"), topology)
+    else:
+        permit_ledger(planned(tmp_path / "runs", f"sqlite:///{folder}/ledger.db"), topology)
+    assert list(folder.iterdir()) == []
+    permit_ledger(planned(tmp_path / "runs", "postgresql://spyhop@ledger/spyhop"), topology)

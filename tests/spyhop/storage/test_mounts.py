@@ -59,22 +59,19 @@ def test_what_cannot_be_read_is_nobodys_network() -> None:
     assert network_of(Path("/data"), "31 27 0:26\nnonsense - \n") == ""
 
 
-def test_this_machines_folder_is_made_and_is_the_same_by_another_name(tmp_path: Path) -> None:
+def test_a_folder_is_made_and_a_mark_in_it_is_seen_by_any_name(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "runs"
-    one = seen(folder)
-    assert folder.is_dir()
+    assert seen(folder, "mark") == Seen("", has_mark=False)
+    assert seen(folder) == Seen("", has_mark=True)
     (tmp_path / "link").symlink_to(folder)
-    assert seen(tmp_path / "link") == one
-    assert seen(tmp_path) != one
-    assert one.network == ""
+    (folder / "mark").touch()
+    assert seen(tmp_path / "link", "mark") == Seen("", has_mark=True)
 
 
-def test_sqlite_may_be_where_one_machine_sees_one_folder() -> None:
-    here, beside = Seen("", "a", (1, 2)), Seen("", "a", (1, 3))
+def test_sqlite_may_be_where_every_machine_sees_one_folder() -> None:
+    here, apart = Seen("", has_mark=True), Seen("", has_mark=False)
     assert why_no_sqlite({}) == ""
     assert why_no_sqlite({"one": here, "two": here}) == ""
-    assert "not the same one on one, two" in why_no_sqlite({"one": here, "two": beside})
-    assert "may move between machines: one, two" in why_no_sqlite({"one": here, "two": Seen("", "b", (1, 2))})
-    assert "is on nfs4, a network's file system, on two" in why_no_sqlite(
-        {"one": here, "two": Seen("nfs4", "b", (9, 2))}
-    )
+    assert "not the same one on two, where" in why_no_sqlite({"one": here, "two": apart})
+    shared = Seen("nfs4", has_mark=True)
+    assert "is on nfs4, a network's file system, on two" in why_no_sqlite({"one": here, "two": shared})
