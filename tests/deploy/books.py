@@ -6,6 +6,7 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,7 +76,7 @@ def back_s(times: Iterable[int], at: int, until: int) -> float:
     """
     points = [at, *sorted(time for time in times if at < time <= until), until]
     silences = [(second - first, second) for first, second in pairwise(points) if first - at < 10 * NS_PER_S]
-    longest, end = max(silences)
+    longest, end = max(silences, key=itemgetter(0))
     return float("inf") if end == until and longest > 5 * NS_PER_S else (end - at) / NS_PER_S
 
 
