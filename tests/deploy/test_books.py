@@ -34,8 +34,15 @@ def test_senders_are_told_turn_by_turn() -> None:
 
 def changed(seq: int, name: str, status: OrderStatus) -> Entry:
     order = SubmitOrder(
-        client_order_id=name, intent_seq=1, instrument=0, side=Side.BUY, type=OrderType.MARKET, lots=5, purpose=Purpose.ENTRY, ts=1
-    )  # fmt: skip
+        client_order_id=name,
+        intent_seq=1,
+        instrument=0,
+        side=Side.BUY,
+        type=OrderType.MARKET,
+        lots=5,
+        purpose=Purpose.ENTRY,
+        ts=1,
+    )
     message = OrderChanged(ts=seq, client_order_id=name, instrument=0, status=status, filled=0, cause="", order=order)
     return Entry(seq, "order", seq, message)
 
