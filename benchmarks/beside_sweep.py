@@ -62,7 +62,7 @@ BARE = "from cluster import cli, rays; rays._YIELDING = {}; cli.main()"
 """A sweep as it would be without giving way."""
 BEGIN_MS = 1_764_288_000_000
 MOST_S = 7_200.0
-JOB_WITHIN_S = 1_800.0
+JOB_WITHIN_S, JOBS_WITHIN_S = 1_800.0, 300.0
 Table = np.ndarray[Any, Any]
 
 
@@ -77,8 +77,8 @@ class Parts(NamedTuple):
 class Course:
     """What happens beside the session, in a thread: wait, sweep, wait, and have it drained."""
 
-    def __init__(self, seconds: float, sweep: Callable[[], str]) -> None:
-        self._seconds, self._sweep = seconds, sweep
+    def __init__(self, seconds: float, prepare: Callable[[], None], sweep: Callable[[], str]) -> None:
+        self._seconds, self._prepare, self._sweep = seconds, prepare, sweep
         self._is_begun, self.is_over = threading.Event(), threading.Event()
         self.parts: Parts | None = None
         self.error: BaseException | None = None
@@ -93,6 +93,7 @@ class Course:
 
     def _run(self) -> None:
         try:
+            self._prepare()
             ensemble = ray.get_actor("ensemble", namespace=NAMESPACE)
             ray.get(ensemble.set_traced.remote(is_traced=True))
             time.sleep(self._seconds + SETTLED_S / SPEED)
@@ -125,7 +126,12 @@ def main() -> None:
         ):
             settings = eager(runs, names, MOST_S)
             plan = plan_session(settings, RunRequest(runner="ray", endpoints=endpoints), WallClock())
-            course = Course(wanted.seconds, lambda: submitted(context.dashboard_url, lake, runs, is_bare=wanted.bare))
+            address = f"http://{context.dashboard_url}"
+            course = Course(
+                wanted.seconds,
+                lambda: await_jobs(address),
+                lambda: run_job(address, sweep_of(lake, runs, is_bare=wanted.bare)),
+            )
             conduct(plan, course.on_progress, WallClock(), should_drain=course.is_over.is_set)
         if course.parts is None or course.error is not None:
             raise RuntimeError("the sweep or the session failed") from course.error
@@ -153,21 +159,39 @@ def minutes(folder: Path) -> Path:
     return folder / "lake"
 
 
-def submitted(dashboard: str, lake: Path, runs: Path, *, is_bare: bool) -> str:
-    """Submit the sweep as a job, wait for its end and return what it said; raise CalledProcessError when it failed."""
+def sweep_of(lake: Path, runs: Path, *, is_bare: bool) -> str:
+    """Return the command of the sweep, for a shell."""
     program = ["-c", BARE] if is_bare else ["-m", "cluster.cli"]
     sweep = [sys.executable, *program, "sweep", "--lake", str(lake), "--symbols", "BTC", "--runs", str(runs)]
     sweep += [word for path, span in AXES for word in ("--param", f"{path}={span}")]
-    entrypoint = f"cd {shlex.quote(str(ROOT))} && {shlex.join(sweep)}"
-    command = [str(Path(sys.executable).with_name("ray")), "job", "submit", "--address", f"http://{dashboard}", "--"]
+    return f"cd {shlex.quote(str(ROOT))} && {shlex.join(sweep)}"
+
+
+def run_job(address: str, entrypoint: str) -> str:
+    """Submit a job, wait for its end and return what it said; raise RuntimeError when it failed."""
+    command = [str(Path(sys.executable).with_name("ray")), "job", "submit", "--address", address, "--"]
     done = subprocess.run(
-        [*command, "sh", "-c", shlex.quote(entrypoint)],
+        [*command, "sh", "-c", entrypoint],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, timeout=JOB_WITHIN_S, check=False,
     )  # fmt: skip
     if done.returncode:
         raise RuntimeError(f"the job failed:\n{done.stdout[-4_000:]}")
     return done.stdout
+
+
+def await_jobs(address: str) -> None:
+    """Return when jobs are taken: Ray's agent begins some time after the rest of it."""
+    deadline = time.monotonic() + JOBS_WITHIN_S
+    while True:
+        try:
+            run_job(address, "true")
+        except RuntimeError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1.0)
+        else:
+            return
 
 
 def report(plan: SessionPlan, trace: Trace, parts: Parts, clock: ClockSpec, is_bare: bool) -> None:

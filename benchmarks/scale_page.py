@@ -110,7 +110,7 @@ def _head(num_cores: int) -> list[str]:
     return [
         "# How far it scales",
         "",
-        "Written by `python -m benchmarks.scale --write docs/scale.md`; every number is its. Each run is a paper",
+        "Written by `python -m benchmarks.scale --write docs/scale.md`; every number is from it. Each run is a paper",
         f"session on Ray, live against the venue simulator at real time on the same machine ({num_cores} shared",
         "x86-64 cores); processor time and memory of the simulator are not counted. How it is measured is in",
         "`benchmarks/scale.py`.",
@@ -136,8 +136,8 @@ def _measured(counts: Sequence[Count]) -> list[str]:
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
         *rows,
         "",
-        f"{verdict} Saturated: rows come more than {SATURATED_MS:g} ms late at the median, or that much later in the",
-        "last third of the window than in the first. Neighbours are all other processes but the simulator.",
+        f"{verdict} Saturated: rows come more than {SATURATED_MS:,.0f} ms late at the median, or that much later in",
+        "the last third of the window than in the first. Neighbours are all other processes but the simulator.",
         '"Without Ray" is a session in one process over the same simulator (`--local`): same sockets, nodes,',
         "tape and ledger; the rest of what the session on Ray takes is Ray's share. That counts as Ray's also what",
         "checkpoints and metrics of the actors cost, and is too high by it.",
@@ -158,7 +158,18 @@ def _where(counts: Sequence[Count]) -> list[str]:
         f"| symbols | {' | '.join([*kinds[:-1], 'Ray services', *others])} |",
         "|" + "---|" * (1 + len(kinds) + len(others)),
         *rows,
+        "",
+        _rays(counts[-1]),
     ]
+
+
+def _rays(one: Count) -> str:
+    services = one.cores.get("ray", 0.0)
+    inside = max(0.0, one.total_cores - services - one.bare_cores)
+    return (
+        f"Of {one.total_cores:.2f} cores with {one.symbols} symbols Ray's services take {services:.2f}, Ray inside the "
+        f"actors {inside:.2f}, our work {one.bare_cores:.2f}."
+    )
 
 
 def _memory(sound: Sequence[Count]) -> list[str]:
