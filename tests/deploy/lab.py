@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.postgres_room import PostgresServer
 from spyhop.clock import WallClock
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -172,6 +173,24 @@ def venue(lab: Lab, symbols: str) -> Iterator[str]:
             yield json.loads(line)["admin"]
         finally:
             process.stdin.close()
+
+
+@contextlib.contextmanager
+def database(lab: Lab) -> Iterator[str]:
+    """Run a PostgreSQL server of the lab's own; yield the URL of an empty database, as the machines reach it.
+
+    Its socket is a path in the shared folder, which knows no network: who is cut off keeps the connection that it has.
+    """
+    folder = lab.folder / "shared" / "postgres"
+    folder.mkdir()
+    lab.folder.chmod(0o755)
+    server = PostgresServer(folder, fsync=True)
+    server.start()
+    try:
+        url = server.new_database()
+        yield url.replace(str(folder), "/srv/postgres")
+    finally:
+        server.crash()
 
 
 def told_by(admin: str) -> dict[str, Any]:

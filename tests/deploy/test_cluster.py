@@ -23,7 +23,7 @@ from spyhop.model.entries import Entry
 from spyhop.storage.journal import read_facts
 from tests.deploy import books
 from tests.deploy.books import HEADINGS, Row, Sight, Wrong
-from tests.deploy.lab import HEAD, HOSTS, MARKET, RUNS, Lab, Watch, address, told_by, venue
+from tests.deploy.lab import HEAD, HOSTS, MARKET, RUNS, Lab, Watch, address, database, told_by, venue
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3_600)]
 
@@ -78,13 +78,19 @@ def admin(lab: Lab) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def ledger(lab: Lab) -> Iterator[str]:
+    with database(lab) as url:
+        yield url
+
+
 def said(text: str) -> None:
     # past pytest's own capture: who waits for an hour wants to see that something happens
     os.write(2, f"{text}\n".encode())
 
 
-def run_of(symbols: str, *more: str) -> str:
-    settings = " ".join(f"--set {name}={value}" for name, value in LIVELY.items())
+def run_of(symbols: str, ledger: str, *more: str) -> str:
+    settings = " ".join(f"--set '{name}={value}'" for name, value in {**LIVELY, "session.ledger_url": ledger}.items())
     there = f"--address auto --venues /srv/venues.json --runs {RUNS} --profile eager --symbols {symbols}"
     return f"spyhop run {there} --hours 24 --interval 1 --json {' '.join(more)} {settings}"
 
@@ -102,11 +108,13 @@ def decides(folder: Path, count: int) -> Callable[[], bool]:
     return lambda: len({e.message.instrument for e in read_facts(folder) if e.stage == "decision"}) == count
 
 
-def test_a_job_with_our_sources_runs_a_paper_session_over_all_market_machines(lab: Lab, admin: str) -> None:
+def test_a_job_with_our_sources_runs_a_paper_session_over_all_market_machines(
+    lab: Lab, admin: str, ledger: str
+) -> None:
     sources = lab.folder / "shared" / "sources"
     for name in ("spyhop", "actors", "serve", "tune", "cluster"):
         shutil.copytree(Path(__file__).parents[2] / name, sources / name, ignore=shutil.ignore_patterns("__pycache__"))
-    lab.submit("paper", run_of(WIDE, "--paper"), "--working-dir /srv/sources")
+    lab.submit("paper", run_of(WIDE, ledger, "--paper"), "--working-dir /srv/sources")
     folder = folder_of(lab, "paper")
     until(decides(folder, 8), 300, "decisions about all eight symbols")
     watch = Watch(lab)
@@ -125,10 +133,11 @@ def test_a_job_with_our_sources_runs_a_paper_session_over_all_market_machines(la
 class Play:
     """One live session, what was done to it, and what came of that."""
 
-    def __init__(self, lab: Lab, admin: str) -> None:
+    def __init__(self, lab: Lab, admin: str, ledger: str) -> None:
         self.lab, self.admin = lab, admin
         self.blows: list[tuple[str, int, int, float]] = []
-        lab.submit("live", f"echo live | {run_of(SYMBOLS, '--live --leverage 5 --set doctor.may_key_withdraw=true')}")
+        more = "--live --leverage 5 --set doctor.may_key_withdraw=true"
+        lab.submit("live", f"echo live | {run_of(SYMBOLS, ledger, more)}")
         self.folder = folder_of(lab, "live")
         self.sight = Sight(self.folder)
         self.watch = Watch(lab)
@@ -183,8 +192,8 @@ class Play:
 
 
 @pytest.fixture(scope="module")
-def play(lab: Lab, admin: str) -> Iterator[Play]:
-    played = Play(lab, admin)
+def play(lab: Lab, admin: str, ledger: str) -> Iterator[Play]:
+    played = Play(lab, admin, ledger)
     yield played
     played.sight.end()
 
