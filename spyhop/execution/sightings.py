@@ -1,4 +1,4 @@
-"""What the order stage reads off the tape: the ends of sessions, and between which prices was traded."""
+"""What the order stage reads off the tape: ends of sessions, between which prices was traded, what a quote shows."""
 
 from __future__ import annotations
 
@@ -17,3 +17,9 @@ def traded_between(events: Events, instrument: int) -> tuple[int, int] | None:
     """Return the lowest and the highest price in ticks that `instrument` traded at, None without a trade."""
     prices = events["price"][(events["kind"] == Kind.TRADE) & (events["instrument"] == instrument)]
     return (int(prices.min()), int(prices.max())) if len(prices) else None
+
+
+def quoted(events: Events, instrument: int) -> tuple[int, int] | None:
+    """Return the lots at the best bid and at the best ask of the newest quote of `instrument`, None without one."""
+    at = np.flatnonzero((events["kind"] == Kind.QUOTE) & (events["instrument"] == instrument))
+    return (int(events["qty"][at[-1]]), int(events["aux2"][at[-1]])) if len(at) else None

@@ -22,6 +22,7 @@ from spyhop.execution.adds import Adds
 from spyhop.execution.blotter import Blotter, BlotterState, Past, cause_of
 from spyhop.execution.params import ExecutionParams
 from spyhop.execution.sender import Sender
+from spyhop.execution.slices import SLICED
 from spyhop.execution.trips import ExitPrices, Trip
 from spyhop.model.instruments import Instrument
 from spyhop.model.orders import (
@@ -238,6 +239,8 @@ class OrderStage:
             trip.purpose, trip.is_bare = trip.purpose or Purpose.UNWIND, True
         was_flat = trip.held == 0
         trip.fill(instrument, fill)
+        if after.is_closing:
+            trip.slices.fill(fill.lots)
         if purpose is Purpose.ENTRY:
             if trip.deadline == 0 and trip.approved.intent.max_hold_ns > 0:
                 trip.deadline = fill.ts + trip.approved.intent.max_hold_ns
@@ -252,6 +255,11 @@ class OrderStage:
         """Do what the reports of one instant ask for: arm what was filled, close what must go, tell what is over."""
         alive = self._blotter.alive(trip.orders)
         if trip.held > 0:
+            if trip.slices.take_filled():
+                # what closes works: attempts are counted anew
+                trip.num_attempts = 0
+                self._close(trip, Purpose.STOP_LOSS)
+                return
             is_ended = number in self._state.ended and not trip.is_final
             if trip.purpose and (trip.is_bare or is_ended):
                 self._close(trip, Purpose.STOP_LOSS)
@@ -305,6 +313,8 @@ class OrderStage:
         lots = trip.uncovered(alive)
         if lots <= 0:
             return
+        if trip.slices.under_way and any(order.is_closing for order in alive):
+            return
         trip.num_attempts += 1
         if trip.num_attempts > self.params.max_close_attempts:
             raise StateError(f"{lots} lots of {trip.entry_id} are still open after {trip.num_attempts - 1} attempts")
@@ -312,6 +322,8 @@ class OrderStage:
             purpose, trip.is_final = Purpose.SESSION_END, True
         elif trip.purpose != trips.LIQUIDATION:
             purpose = Purpose(trip.purpose)
+        if purpose in SLICED:
+            lots = trip.slices.next(lots, trip.position.side.opposite, self.params.close_parts)
         self._sender.exit(trip, OrderType.MARKET, purpose, lots, ExitPrices())
 
     # what time tells
@@ -351,6 +363,8 @@ class OrderStage:
         for number, trip in self._state.trips.items():
             if trip.held > 0 and (between := sightings.traded_between(events, number)):
                 trip.see(*between)
+            if trip.held > 0 and (shown := sightings.quoted(events, number)):
+                trip.slices.bid, trip.slices.ask = shown
 
     # state
 

@@ -9,6 +9,7 @@ import msgspec
 
 from spyhop import identity
 from spyhop.execution.orders import Order
+from spyhop.execution.slices import Slices
 from spyhop.ledger.positions import Position, filled
 from spyhop.model.instruments import Instrument
 from spyhop.model.orders import Fill, Liquidated, OrderType, Purpose, SubmitOrder, TimeInForce, TradeClosed
@@ -81,6 +82,7 @@ class Trip(msgspec.Struct):
     raised: str = ""
     cuts: list[str] = []  # orders that take a part off
     num_attempts: int = 0
+    slices: Slices = msgspec.field(default_factory=Slices)
 
     @property
     def side(self) -> Side:
