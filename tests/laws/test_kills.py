@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -419,6 +420,21 @@ def test_a_supervisor_without_its_disk_goes_on_from_the_ledger(script: list[tupl
     cluster.lose()
     cluster.run_to_the_end()
     assert cluster.kept.sorted() == EXPECTED
+
+
+@pytest.mark.parametrize("num_away", [0, 3])
+def test_what_a_checkpoint_covers_and_the_ledger_does_not_is_not_forgotten(num_away: int) -> None:
+    for num_turns in range(1, 40, 2):
+        cluster = Cluster()
+        for turn in range(num_turns + num_away):
+            for name in NAMES:
+                cluster.produce(name)
+                if turn < num_turns or name != "risk":  # for a while its records do not arrive
+                    cluster.carry(name, answers=True)
+            cluster.checkpoint("risk")
+        cluster.lose()
+        cluster.run_to_the_end()
+        assert cluster.kept.sorted() == EXPECTED
 
 
 class Stretch(msgspec.Struct):
