@@ -74,7 +74,13 @@ class LedgerActor:
                 if now - published >= METRICS_EVERY_S * NS_PER_S:
                     published = now
                     meters.publish(self._outage.statistics(now))
+                    await self._tidied()
             await asyncio.sleep(BEAT_S)
+
+    async def _tidied(self) -> None:
+        keeper = self._keeper
+        if keeper is not None and not self._offers and not self._is_closed:
+            await asyncio.to_thread(keeper.tidy)
 
     async def door(self) -> Door:
         """Say where parcels are taken, too."""

@@ -176,6 +176,10 @@ class Ledger(RecordKeeper, Protocol):
         """Return up to `limit` entries of a stage in the order of their numbers, from number `first` on."""
         ...
 
+    def tidy(self) -> None:
+        """Do what no commit should wait for; another thread may commit meanwhile."""
+        ...
+
 
 class Catalog(Protocol):
     """A store of tapes."""

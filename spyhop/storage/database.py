@@ -6,6 +6,8 @@ is on the disk when it returns.
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,8 @@ from spyhop.model.orders import Fill, Liquidated, OrderChanged
 from spyhop.storage.engines import WRITES, Database
 from spyhop.storage.projections import order_row, projection
 from spyhop.storage.tables import ENTRIES, FILLS, METADATA, ORDERS, SESSIONS, STATISTICS
+
+log = logging.getLogger(__name__)
 
 _MESSAGE: msgspec.json.Decoder[Recorded] = msgspec.json.Decoder(Recorded)
 _CHANGED = msgspec.json.Decoder(OrderChanged)
@@ -227,6 +231,19 @@ class Ledger:
             lots[taken.instrument] = lots.get(taken.instrument, 0) - int(taken.side) * taken.lots
         return {instrument: lots[instrument] for instrument in sorted(lots) if lots[instrument]}
 
+    def tidy(self) -> None:
+        """Bring what SQLite's log holds into its file, if nobody is in the way; commits go on meanwhile."""
+        if not self._database.is_sqlite:
+            return
+        try:
+            connection = self._engine.raw_connection()
+            try:
+                connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            finally:
+                connection.close()
+        except (sa.exc.SQLAlchemyError, sqlite3.Error) as error:
+            log.info("the log of ledger %s stays as it is for now: %s", self._where, error)
+
     def close(self) -> None:
         """Let the database go; everything acknowledged is durable already."""
         self._engine.dispose()
@@ -258,6 +275,10 @@ class SessionLedger:
     def entries(self, stage: str, first: int, limit: int) -> list[Entry]:
         """Return up to `limit` entries of a stage in the order of their numbers, from number `first` on."""
         return self._ledger.entries_of(self._session, stage, first, limit)
+
+    def tidy(self) -> None:
+        """Do what no commit should wait for."""
+        self._ledger.tidy()
 
     def close(self) -> None:
         """Let the database go."""

@@ -16,6 +16,10 @@ from spyhop.storage.mounts import Seen, seen, why_no_sqlite
 BUSY_S = 5
 """How long a call waits for another process's lock, or for a server that does not answer."""
 
+MAX_LOG_PAGES = 16_384
+"""How long SQLite's log may get, in pages of 4 KB, before a commit brings it into the file itself, which takes it ten
+times as long; until then that waits for `Ledger.tidy`."""
+
 WRITES = "spyhop_write"
 """The execution option that marks a connection as one that will write."""
 
@@ -75,7 +79,8 @@ def _parsed(url: str) -> sa.URL:
 def _connected_sqlite(connection: sqlite3.Connection, _: object) -> None:
     # the driver must not open or end transactions by itself: DDL and reads belong to ours too
     connection.isolation_level = None
-    for pragma in (f"busy_timeout={int(BUSY_S * 1000)}", "journal_mode=WAL", "synchronous=FULL"):
+    log = f"wal_autocheckpoint={MAX_LOG_PAGES}"
+    for pragma in (f"busy_timeout={int(BUSY_S * 1000)}", "journal_mode=WAL", "synchronous=FULL", log):
         connection.execute(f"PRAGMA {pragma}").fetchall()
 
 

@@ -59,6 +59,10 @@ class SessionKeeper:
         """Return up to `limit` entries of a stage in the order of their numbers, from number `first` on."""
         return self._ledger.entries(stage, first, limit)
 
+    def tidy(self) -> None:
+        """Do what no commit should wait for; another thread may commit meanwhile."""
+        self._ledger.tidy()
+
     def leave(self) -> None:
         """Let the files go while the session has more to say; another keeper goes on where this one was."""
         self._records.close()

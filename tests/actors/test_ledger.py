@@ -48,6 +48,9 @@ class Told:
     def committed(self, stage: str) -> int:
         return 5 if stage == "risk" else 0
 
+    def tidy(self) -> None:
+        self.calls.append("tidied")
+
     def entries(self, stage: str, first: int, limit: int) -> list[Entry]:
         return entries(*range(first, 5)[:limit]) if stage == "risk" else []
 
@@ -442,3 +445,19 @@ def test_it_needs_nobody_and_never_keeps_a_session_from_its_end() -> None:
         assert health.is_finished
 
     acting(Told, scenario)
+
+
+@pytest.mark.slow
+def test_an_idle_ledger_is_tidied_and_one_that_is_closed_is_not() -> None:
+    keeper = Told()
+
+    async def scenario(ledger: LedgerActor) -> None:
+        await ledger.receive("risk", 0, parcel(0))
+        while "tidied" not in keeper.calls:
+            await asyncio.sleep(0.05)
+        await ledger.close()
+        before = len(keeper.calls)
+        await asyncio.sleep(1.2)
+        assert len(keeper.calls) == before
+
+    acting(lambda: keeper, scenario)

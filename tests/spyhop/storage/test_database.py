@@ -456,6 +456,22 @@ def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
         Ledger(sqlite_url(tmp_path / "ledger.db"))
 
 
+def test_commits_leave_the_log_to_tidying_which_waits_for_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    ledger, other = Ledger(sqlite_url(path)), Ledger(sqlite_url(path))
+    before = path.stat().st_size
+    for first in range(0, 30_000, 1_000):
+        ledger.append(S, [Entry(n, "order", n, fill(n, f"f{n}")) for n in range(first, first + 1_000)])
+    # by itself SQLite would have brought it into the file after every 1,000 pages
+    assert path.with_name("ledger.db-wal").stat().st_size > 2_000 * 4_096
+    assert path.stat().st_size == before
+    with other._transaction(write=True):
+        ledger.tidy()
+    assert path.stat().st_size > 2 * before
+    ledger.close()
+    other.close()
+
+
 def test_a_locked_ledger_fails_instead_of_waiting_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spyhop.storage.engines.BUSY_S", 0)
     url = sqlite_url(tmp_path / "ledger.db")
