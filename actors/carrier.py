@@ -80,16 +80,7 @@ class Pace(Protocol):
 
 
 class Companion(Protocol):
-    """Somebody in the same process at the end of some of the vessel's edges."""
-
-    @property
-    def target(self) -> tuple[str, Target]:
-        """Return the edge of the vessel that leads there, and where it leads."""
-        ...
-
-    def hear(self) -> bool:
-        """Tell the vessel what there is to tell; say whether that was anything."""
-        ...
+    """Somebody who works in the same process, beside the vessel."""
 
     async def run(self, stir: Callable[[], None]) -> None:
         """Work until cancelled; call `stir` when the vessel was told something."""
@@ -114,7 +105,6 @@ class Carrier:
         self.name = name
         self._build, self._checkpoint, self._clock = build, checkpoint, clock
         self._join = join
-        self._companions: Sequence[Companion] = ()
         self.vessel: Vessel | None = None
         self._targets: Mapping[str, Target] = {}
         self.is_built, self._is_connected = asyncio.Event(), asyncio.Event()
@@ -142,16 +132,15 @@ class Carrier:
         if not self._asks:
             await self._save(vessel)
         self.vessel = vessel
-        self._companions = self._join(self.vessel)
+        companions = self._join(vessel)
         self.is_built.set()
         failing, connected = asyncio.create_task(self._failing()), asyncio.create_task(self._is_connected.wait())
         await asyncio.wait({failing, connected}, return_when=asyncio.FIRST_COMPLETED)
-        self._targets = {**self._targets, **dict(companion.target for companion in self._companions)}
         tasks = [beating, failing, asyncio.create_task(self._checkpointing()), asyncio.create_task(self._metering())]
         tasks += [asyncio.create_task(self._pump(edge)) for edge in self.vessel.outboxes]
         if isinstance(self.vessel, FeedVessel):
             tasks.append(asyncio.create_task(self._produce(self.vessel, pace)))
-        tasks += [asyncio.create_task(companion.run(self._stir)) for companion in self._companions]
+        tasks += [asyncio.create_task(companion.run(self._stir)) for companion in companions]
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         for task in done:
             task.result()
@@ -217,9 +206,6 @@ class Carrier:
             return self.vessel.receipt(edge)
         self._note(edge, data)
         with self._final():
-            for companion in self._companions:
-                # so that what arrives does not wait for the next tick of theirs
-                companion.hear()
             receipt = self.vessel.receive(edge, number, data)
             self._stir()
             if self.vessel.since_checkpoint >= CHECKPOINT_EVERY_PARCELS:

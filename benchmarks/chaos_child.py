@@ -1,6 +1,6 @@
 """One life of the executor with its desk in the chaos of orders; it may kill itself anywhere.
 
-Everything that trades is what a live session has: `Carrier`, `OrderVessel`, `DeskPost`, `LiveDesk`. Only what Ray
+Everything that trades is what a live session has: `Carrier`, both vessels, `LiveDesk`. Only what Ray
 does is done by a socket, approvals come from a script, and the points at which a life
 may end are put around the objects, not into them.
 """
@@ -18,15 +18,16 @@ import ccxt.async_support  # noqa: F401  here, so that it is read once and not i
 import msgspec
 
 from actors.carrier import Carrier, Target
-from actors.desks import DeskPost
+from actors.desks import desk_post, listener
 from benchmarks.chaos_ledger import LedgerLink
 from benchmarks.chaos_life import Fuse, Job, complain_into
 from benchmarks.chaos_script import RANDOM, SYMBOLS, WINDOW_S, Wish
 from spyhop.clock import NS_PER_MS, NS_PER_S, Clock
 from spyhop.config.secrets import Secret
 from spyhop.engine.edges import Inlet, Receipt
+from spyhop.engine.executors import ExecutorVessel
 from spyhop.engine.streams import END_OF_TIME
-from spyhop.engine.vessels import Messages, OrderVessel, Vessel
+from spyhop.engine.vessels import Messages
 from spyhop.errors import VenueError
 from spyhop.model import tape
 from spyhop.model.decisions import Intent
@@ -36,7 +37,7 @@ from spyhop.model.verdicts import Approved, RiskState, RiskStateChanged
 from spyhop.venues.desk.ports import Heard, Told
 from spyhop.venues.net.https import HttpClient
 from spyhop.wiring import accounts, nodes
-from spyhop.wiring.accounts import Keys, LiveDesk, trader_of
+from spyhop.wiring.accounts import Keys, LiveDesk, routes, trader_of
 from spyhop.wiring.killing import KillSwitch
 from spyhop.wiring.plan import LiveSource
 from spyhop.wiring.venues import public_http
@@ -90,12 +91,10 @@ class FusedDesk(LiveDesk):
 
         super().on_report(fused)
 
-    async def take(self, number: int, commands: Sequence[Command]) -> int:
-        if commands:
-            self._fuse.passing("take")
-        count = await super().take(number, commands)
-        if commands:
-            self._fuse.passing("taken")
+    def take(self, number: int, commands: Sequence[Command]) -> int:
+        self._fuse.passing("take")
+        count = super().take(number, commands)
+        self._fuse.passing("taken")
         return count
 
 
@@ -147,6 +146,20 @@ class Far:
         self._inlet.accept(number, messages.count, messages.watermark)
         self._inlet.checkpointed()
         return self._inlet.receipt
+
+
+class Near:
+    """The handle of a carrier in the same process."""
+
+    def __init__(self, carrier: Carrier) -> None:
+        self._carrier = carrier
+
+    @property
+    def receive(self) -> Near:
+        return self
+
+    async def remote(self, edge: str, number: int, data: bytes) -> Receipt:
+        return await self._carrier.receive(edge, number, data)
 
 
 class Feeder:
@@ -267,26 +280,38 @@ async def _execute(job: Job) -> None:
     assert isinstance(source, LiveSource)
     clock = source.endpoints.clock.clock()
 
-    def join(vessel: Vessel) -> list[DeskPost]:
-        assert isinstance(vessel, OrderVessel)
-        return [DeskPost(name, FusedDesk(job, name, fuse), vessel, clock) for name in vessel.accounts]
-
-    carrier = FusedCarrier("executor", lambda: nodes.order_vessel(plan), plan.folder / "executor.bin", clock, join)
-    carrier.fuse = fuse
-    far = Target(Far(), ""), Target(Far(), ""), Target(LedgerLink(job.socket, fuse), "records")
-    carrier.connect(dict(zip(("facts:decision", "facts:risk", "records"), far, strict=True)))
-    living = asyncio.create_task(carrier.run())
-    await asyncio.wait({living, asyncio.create_task(carrier.is_built.wait())}, return_when=asyncio.FIRST_COMPLETED)
+    (account,) = dict.fromkeys(routes(plan.session.instruments).values())
+    carrier = FusedCarrier("orders", lambda: nodes.order_vessel(plan), plan.folder / "orders.bin", clock, listener)
+    executor = FusedCarrier(
+        "executor",
+        lambda: ExecutorVessel(FusedDesk(job, account, fuse)),
+        plan.folder / "executor.bin",
+        clock,
+        desk_post,
+    )
+    carrier.fuse = executor.fuse = fuse
+    executor.connect({"reports": Target(Near(carrier), f"heard:{account}")})
+    carrier.connect(
+        {
+            "facts:decision": Target(Far(), ""),
+            "facts:risk": Target(Far(), ""),
+            "records": Target(LedgerLink(job.socket, fuse), "records"),
+            f"commands:{account}": Target(Near(executor), "commands"),
+        }
+    )
+    living, trading = asyncio.create_task(carrier.run()), asyncio.create_task(executor.run())
+    built = asyncio.create_task(_built(carrier, executor))
+    await asyncio.wait({living, trading, built}, return_when=asyncio.FIRST_COMPLETED)
     (plan.folder / UP).write_text(str(os.getpid()))
     feeding = asyncio.create_task(Feeder(job, carrier, clock).run())
-    watching = asyncio.create_task(_finished(carrier))
-    await asyncio.wait({living, feeding, watching}, return_when=asyncio.FIRST_COMPLETED)
-    for task in (living, feeding):
+    watching = asyncio.create_task(_finished(carrier, executor))
+    await asyncio.wait({living, trading, feeding, watching}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (living, trading, feeding):
         if task.done():
             task.result()
-    for task in (feeding, living):
+    for task in (feeding, trading, living):
         task.cancel()
-    await asyncio.gather(living, feeding, return_exceptions=True)
+    await asyncio.gather(living, trading, feeding, return_exceptions=True)
 
 
 def is_up(job: Job, pid: int) -> bool:
@@ -295,8 +320,17 @@ def is_up(job: Job, pid: int) -> bool:
     return path.exists() and path.read_text() == str(pid)
 
 
-async def _finished(carrier: Carrier) -> None:
-    while carrier.vessel is None or not carrier.vessel.is_finished or carrier.vessel.outboxes["records"]:
+async def _built(*carriers: Carrier) -> None:
+    for carrier in carriers:
+        await carrier.is_built.wait()
+
+
+async def _finished(*carriers: Carrier) -> None:
+    def is_over(carrier: Carrier) -> bool:
+        vessel = carrier.vessel
+        return vessel is not None and vessel.is_finished and not vessel.outboxes.get("records")
+
+    while not all(is_over(carrier) for carrier in carriers):
         await asyncio.sleep(TICK_S)
 
 

@@ -23,9 +23,10 @@ import numpy as np
 
 from benchmarks.output import say
 from benchmarks.tracing import Trace, traced
-from cluster.launch import executor_name
+from cluster.launch import executors
 from cluster.origins import simulator
 from cluster.rays import local_ray
+from cluster.topology import ORDERS
 from spyhop.clock import NS_PER_MS, NS_PER_S, WallClock
 from spyhop.config.loading import Sources, load
 from spyhop.config.settings import Settings
@@ -55,8 +56,9 @@ HOPS = (
     ("decide", "the other feeds' rows, the facts before it, the decision"),
     ("intent_travels", "ensemble to supervisor"),
     ("approve", "verdict, its commit"),
-    ("ticket_travels", "supervisor to executor"),
+    ("ticket_travels", "supervisor to order stage"),
     ("order", "order, its commit"),
+    ("command_travels", "order stage to executor"),
     ("desk", "the command in the desk's log"),
     ("socket", "the word that it was sent in the log, the request, the venue"),
 )
@@ -87,7 +89,7 @@ def measure(symbols: list[str], seconds: float) -> None:
             request = RunRequest(mode="live", runner="ray", endpoints=endpoints)
             plan = plan_session(eager(Path(runs), names, seconds), request, WallClock())
             feeds = [f"feed:{name}" for name in plan.feed_names]
-            traces, health = traced(plan, [*feeds, "ensemble", "risk", executor_name(plan)])
+            traces, health = traced(plan, [*feeds, "ensemble", "risk", ORDERS, *executors(plan).values()])
         # the desk has let its log go by now
         steps = followed(plan, traces, endpoints.clock)
     frames = sum(actor.statistics.get("frames", 0.0) for actor in health.actors)
@@ -121,22 +123,20 @@ def eager(runs: Path, symbols: str, seconds: float) -> Settings:
 def followed(plan: SessionPlan, traces: Mapping[str, Trace], clock: ClockSpec) -> list[Steps]:
     """Return when each intent was caused by a frame, passed each hop, and stood at the venue."""
     wall = time.time_ns() - time.monotonic_ns()
-    executor = traces[executor_name(plan)]
     decided = {one.seq: one for _, one in passed(traces["ensemble"], ">intents", list[Wish]) if isinstance(one, Intent)}
-    entries = [
-        (at, one)
-        for account in dict.fromkeys(routes(plan.session.instruments).values())
-        for at, one in passed(executor, f">commands:{account}", list[Command])
-        if isinstance(one, SubmitOrder) and one.purpose is Purpose.ENTRY
-    ]
+    left, there = [], []
+    for account, name in executors(plan).items():
+        left += entries(passed(traces[ORDERS], f">commands:{account}", list[Command]))
+        there += entries(passed(traces[name], "commands", list[Command]))
     return [
         *from_frames(plan, traces, decided, clock, wall),
         intents_in(passed(traces["ensemble"], ">intents", list[Wish]), wall),
         intents_in(passed(traces["risk"], "intents", list[Wish]), wall),
         intents_in(passed(traces["risk"], ">approved", list[Ticket]), wall),
-        intents_in(passed(executor, "approved", list[Ticket]), wall),
-        first((one.intent_seq, at + wall) for at, one in entries),
-        *at_the_venue(plan, {one.client_order_id: one.intent_seq for _, one in entries}, clock),
+        intents_in(passed(traces[ORDERS], "approved", list[Ticket]), wall),
+        first((one.intent_seq, at + wall) for at, one in left),
+        first((one.intent_seq, at + wall) for at, one in there),
+        *at_the_venue(plan, {one.client_order_id: one.intent_seq for _, one in left}, clock),
     ]
 
 
@@ -146,6 +146,11 @@ def passed(trace: Trace, edge: str, kind: Any) -> Iterator[tuple[int, Any]]:
         parcel = msgspec.msgpack.decode(data, type=Messages) if name == edge else Messages(0)
         for message in msgspec.msgpack.decode(parcel.payload, type=kind) if parcel.count else ():
             yield at, message
+
+
+def entries(commands: Iterable[tuple[int, Any]]) -> list[tuple[int, SubmitOrder]]:
+    """Return the orders among commands that open a position."""
+    return [(at, one) for at, one in commands if isinstance(one, SubmitOrder) and one.purpose is Purpose.ENTRY]
 
 
 def intents_in(messages: Iterable[tuple[int, Any]], wall: int) -> Steps:

@@ -43,7 +43,7 @@ from spyhop.wiring.plan import LiveSource, RunRequest, SessionPlan, plan_session
 SPEED = 8.0
 DOWN_S = 3.0
 """Wall seconds for which the supervisor stays dead, at the least."""
-SUPERVISOR, EXECUTOR = "risk", "executor:live:main"
+SUPERVISOR, EXECUTOR = "risk", "orders"
 LEASE_S = RiskParams().approval_ttl_s + RequestParams().max_age_s
 """Seconds of the venue's time after which nothing that a dead supervisor approved can leave."""
 _POLL_S = 0.02

@@ -19,14 +19,14 @@ import ray
 
 from actors.carrier import LOST
 from actors.conductor import MEMORY_LIMIT_MB, WEDGED_S, Conductor, Placement, SystemHealth, place
-from actors.desks import desk_posts
+from actors.desks import desk_post, listener
 from actors.ledger import LedgerActor
-from actors.stages import EnsembleActor, ExecutorActor, FeedActor, RiskSupervisor
+from actors.stages import EnsembleActor, ExecutorActor, FeedActor, OrderActor, RiskSupervisor
 from cluster.ledgers import permit_ledger
 from cluster.machines import of_table
 from cluster.rays import NAMESPACE, joined_ray, local_ray
 from cluster.terminal import stopping
-from cluster.topology import NODE_ID, Topology, demands
+from cluster.topology import NODE_ID, ORDERS, PAPER, Topology, demands, executor_name
 from cluster.topology import place as placed_on
 from spyhop.clock import NS_PER_S, Clock, WallClock
 from spyhop.engine.pipeline import Progress
@@ -34,6 +34,7 @@ from spyhop.errors import UserError
 from spyhop.model.control import Session
 from spyhop.storage import journal
 from spyhop.wiring import kernels, nodes
+from spyhop.wiring.accounts import routes
 from spyhop.wiring.killing import KillSwitch
 from spyhop.wiring.plan import Pacing, SessionPlan
 from spyhop.wiring.records import SessionKeeper
@@ -55,33 +56,29 @@ def placements(plan: SessionPlan, pace: Pacing, topology: Topology | None = None
     With a topology each goes to its node; without one to wherever Ray likes.
     """
     folder = plan.folder / "checkpoints"
-    executor = executor_name(plan)
-    feeds = plan.feed_names
+    orders = orders_name(plan)
 
     def stage(name: str, actor: type, build: Callable[..., object], edges: dict[str, tuple[str, str]]) -> Placement:
         path = folder / f"{re.sub('[:/]', '_', name)}.bin"
         return Placement(name, actor, (name, build, path), {"num_cpus": 0.1}, edges)
 
+    order_edges = {
+        "facts:decision": ("ensemble", "facts"),
+        "facts:risk": ("risk", "facts"),
+        "records": ("ledger", "order"),
+        **{f"commands:{account}": (name, "commands") for account, name in executors(plan).items()},
+    }
+    order_stage = stage(
+        orders, OrderActor if plan.is_live else ExecutorActor, partial(nodes.order_vessel, plan), order_edges
+    )
     placed = [
         Placement("ledger", LedgerActor, ("ledger", partial(SessionKeeper, plan)), {"num_cpus": 0.1}, {}),
-        _executor(
-            plan,
-            stage(
-                executor,
-                ExecutorActor,
-                partial(nodes.order_vessel, plan),
-                {
-                    "facts:decision": ("ensemble", "facts"),
-                    "facts:risk": ("risk", "facts"),
-                    "records": ("ledger", "order"),
-                },
-            ),
-        ),
+        _beside(order_stage, listener) if plan.is_live else order_stage,
         stage(
             "risk",
             RiskSupervisor,
             partial(nodes.risk_vessel, plan),
-            {"approved": (executor, "approved"), "records": ("ledger", "risk")},
+            {"approved": (orders, "approved"), "records": ("ledger", "risk")},
         ),
         stage(
             "ensemble",
@@ -90,8 +87,12 @@ def placements(plan: SessionPlan, pace: Pacing, topology: Topology | None = None
             {"intents": ("risk", "intents"), "records": ("ledger", "decision")},
         ),
     ]
-    for name in feeds:
-        edges = {"rows": ("ensemble", f"rows:{name}"), "tape": (executor, f"tape:{name}")}
+    for account, name in executors(plan).items():
+        edges = {"reports": (orders, f"heard:{account}")}
+        executor = stage(name, ExecutorActor, partial(nodes.executor_vessel, plan, account), edges)
+        placed.append(_beside(executor, desk_post))
+    for name in plan.feed_names:
+        edges = {"rows": ("ensemble", f"rows:{name}"), "tape": (orders, f"tape:{name}")}
         feed = stage(f"feed:{name}", FeedActor, partial(nodes.feed_vessel, plan, name), edges)
         placed.append(Placement(feed.name, feed.actor, (*feed.args, pace), feed.options, edges))
     if topology is None:
@@ -106,7 +107,7 @@ def topology_of(plan: SessionPlan) -> Topology:
     that moves takes its state from there.
     """
     feeds = {f"feed:{name}": (name,) for name in plan.feed_names}
-    topology = placed_on(demands(feeds, [executor_name(plan)]), of_table(_nodes()))
+    topology = placed_on(demands(feeds, list(executors(plan).values()) or [PAPER]), of_table(_nodes()))
     head = plan.folder / "session.json"
     seen = {
         node.name: ray.remote(_sees).options(num_cpus=0, label_selector={NODE_ID: node.id}).remote(str(head))
@@ -130,15 +131,19 @@ def _sees(file: str) -> bool:
     return Path(file).is_file()
 
 
-def executor_name(plan: SessionPlan) -> str:
-    """Return the name of the actor that holds the order stage and the desks of its accounts."""
-    return f"executor:{'live' if plan.is_live else 'paper'}:main"
+def orders_name(plan: SessionPlan) -> str:
+    """Return the name of the actor that holds the order stage; on paper it holds the venue as well."""
+    return ORDERS if plan.is_live else PAPER
 
 
-def _executor(plan: SessionPlan, placement: Placement) -> Placement:
-    if not plan.is_live:
-        return placement
-    return msgspec.structs.replace(placement, args=(*placement.args, None, partial(desk_posts, plan)))
+def executors(plan: SessionPlan) -> dict[str, str]:
+    """Return, by account, the names of the actors that hold a live session's desks."""
+    accounts = routes(plan.session.instruments).values() if plan.is_live else ()
+    return {account: executor_name(account) for account in accounts}
+
+
+def _beside(placement: Placement, join: Callable[..., object]) -> Placement:
+    return msgspec.structs.replace(placement, args=(*placement.args, None, join))
 
 
 def run_on_ray(

@@ -16,9 +16,11 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster.commands import print_json, stdout
-from cluster.topology import Demand, Node, Topology, demands, moved, place, shards
+from cluster.topology import PAPER, Demand, Node, Topology, demands, executor_name, moved, place, shards
 from spyhop.config.settings import Settings
 from spyhop.errors import MissingInput, UserError
+from spyhop.wiring.accounts import account_at
+from spyhop.wiring.venues import venue_and_symbol
 
 GB = 1e9
 _HEAD = "node:__internal_head__"
@@ -78,8 +80,10 @@ def this_one() -> Node:
 
 def wanted(settings: Settings, *, is_live: bool, per_feed: int = 1) -> tuple[Demand, ...]:
     """Return what a session under these settings asks for."""
-    executor = f"executor:{'live' if is_live else 'paper'}:main"
-    return demands(shards(settings.session.symbols, per_feed), [executor])
+    symbols = settings.session.symbols
+    venues = dict.fromkeys(venue_and_symbol(symbol)[0] for symbol in symbols) if is_live else ()
+    executors = [executor_name(account_at(venue)) for venue in venues] or [PAPER]
+    return demands(shards(symbols, per_feed), executors)
 
 
 def say(

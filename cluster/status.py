@@ -20,6 +20,7 @@ from cluster.commands import print_json, stdout
 from cluster.launch import CONDUCTOR
 from cluster.rays import NAMESPACE, joined_ray
 from cluster.terminal import event_time, stopping
+from cluster.topology import ORDERS, PAPER
 from spyhop.errors import UserError
 from spyhop.model.orders import OrderStatus
 from spyhop.model.tape import Mode
@@ -82,7 +83,7 @@ def status_of(health: SystemHealth, hosts: dict[str, str] | None = None) -> Stat
     """Return what a conductor's answer says; `hosts` names nodes for a person."""
     by_name = {actor.name: actor.statistics for actor in health.actors}
     risk, ledger = by_name.get("risk", {}), by_name.get("ledger", {})
-    orders = next((said for name, said in by_name.items() if name.startswith("executor:")), {})
+    orders = by_name.get(ORDERS) or by_name.get(PAPER, {})
     feeds = [actor for actor in health.actors if actor.name.startswith("feed:")]
     counts = {str(status): int(orders.get(f"orders_{status}", 0)) for status in OrderStatus}
     return Status(

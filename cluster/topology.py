@@ -20,6 +20,10 @@ MARKET_SELECTOR = {ROLE: MARKET}
 SWEEP_SELECTOR = {ROLE: f"!{MARKET}"}
 """What Ray is asked for where sweeps and other jobs shall run; a machine without labels satisfies it, too."""
 NODE_ID = "ray.io/node-id"
+ORDERS = "orders"
+"""The actor of a live session's order stage."""
+PAPER = "executor:paper:main"
+"""The actor of a paper session's order stage, with the venue."""
 
 _Positive = Annotated[float, msgspec.Meta(gt=0)]
 _NotNegative = Annotated[float, msgspec.Meta(ge=0)]
@@ -118,16 +122,25 @@ def shards(symbols: Sequence[str], size: int = 1) -> dict[str, tuple[str, ...]]:
     return {f"feed:{at // size}": tuple(symbols[at : at + size]) for at in range(0, len(symbols), size)}
 
 
+def executor_name(account: str) -> str:
+    """Return the name of the actor that holds the desk of an account, in a live session."""
+    return f"executor:live:{account}"
+
+
 def demands(
     feeds: Mapping[str, Sequence[str]], executors: Sequence[str], costs: Costs | None = None
 ) -> tuple[Demand, ...]:
-    """Return what a session asks for: its feeds with their symbols, an executor an account, and the single ones."""
+    """Return what a session asks for: its feeds with their symbols, an executor an account, and the single ones.
+
+    The executor of paper holds the order stage as well; live ones leave it to an actor of its own.
+    """
     costs = costs or Costs()
     cpus, memory_gb = costs.process_cpus, costs.process_gb
+    single = ("risk", "ledger", "conductor")
     return (
         *(Demand(name, cpus, memory_gb, apart="executor") for name in executors),
         Demand("ensemble", costs.ensemble_cpus, memory_gb),
-        *(Demand(name, cpus, memory_gb) for name in ("risk", "ledger", "conductor")),
+        *(Demand(name, cpus, memory_gb) for name in (single if PAPER in executors else (ORDERS, *single))),
         *(
             Demand(name, costs.symbol_cpus * len(symbols), memory_gb + costs.symbol_gb * len(symbols), tuple(symbols))
             for name, symbols in feeds.items()

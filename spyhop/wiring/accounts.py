@@ -52,7 +52,12 @@ TRADED = (Venue.BINANCE_USDM, Venue.BINANCE_SPOT, Venue.DYDX)
 
 def account_of(instrument: Instrument) -> str:
     """Return the account that trades an instrument, `venue:main`."""
-    return f"{instrument.venue.label}:main"
+    return account_at(instrument.venue)
+
+
+def account_at(venue: Venue) -> str:
+    """Return our account at a venue."""
+    return f"{venue.label}:main"
 
 
 def routes(instruments: Sequence[Instrument]) -> dict[int, str]:
@@ -136,7 +141,7 @@ class WithLeverage:
 
 
 class LiveDesk:
-    """A desk with all that it needs, for the process of the order stage; see `actors.desks`."""
+    """A desk with all that it needs, for the process of its executor; see `engine.executors`."""
 
     def __init__(
         self,
@@ -201,7 +206,12 @@ class LiveDesk:
         """Have `call` called in the event loop whenever there are new reports."""
         self.desk.on_report(call)
 
-    async def take(self, number: int, commands: Sequence[Command]) -> int:
+    @property
+    def num_commands(self) -> int:
+        """Return how many commands are taken."""
+        return self.desk.num_commands
+
+    def take(self, number: int, commands: Sequence[Command]) -> int:
         """Keep commands, the first of which is the `number`-th of all; return how many are kept now."""
         if isinstance(self.trader, DydxTrader):
             for command in commands:
@@ -212,10 +222,6 @@ class LiveDesk:
     def reports_since(self, number: int) -> list[Report]:
         """Return every report from the `number`-th on, oldest first."""
         return self.desk.reports_since(number)
-
-    def promise(self, at_least: int) -> int:
-        """Return an event time, `at_least` or later, before which no further report can lie."""
-        return self.desk.promise(at_least)
 
     def end(self) -> None:
         """Say nothing any more: the session has heard its last."""

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from spyhop.clock import NS_PER_S
 from spyhop.detectors.stage import DetectionStage
+from spyhop.engine.executors import ExecutorVessel, LiveOrderVessel
 from spyhop.engine.feed_node import FeedNode, FeedOutput
 from spyhop.engine.feeds import ArrayFeed, CatalogFeed, CutFeed, SlicedFeed
 from spyhop.engine.mailbox import Mailbox
@@ -16,6 +17,7 @@ from spyhop.engine.nodes import DecisionNode, OrderNode, RiskNode
 from spyhop.engine.pipeline import Pipeline
 from spyhop.engine.pyramiding import Pyramiding
 from spyhop.engine.vessels import DecisionVessel, FeedVessel, OrderVessel, RiskVessel, has_decision
+from spyhop.errors import StateError
 from spyhop.execution.emulation import EmulatingGateway
 from spyhop.execution.splitting.gateway import SplittingGateway
 from spyhop.execution.stage import ExecutionParams, KeepingGateway, OrderStage
@@ -30,7 +32,9 @@ from spyhop.storage.journal import SessionTapes, read_tape, tape_streams
 from spyhop.storage.lake import Lake
 from spyhop.strategies.observing import leaders
 from spyhop.strategies.stage import DecisionStage
-from spyhop.wiring.accounts import kinds_of, routes
+from spyhop.venues.desk.heard import HeardLog
+from spyhop.wiring.accounts import Keys, LiveDesk, desk_folder, kinds_of, routes
+from spyhop.wiring.killing import KillSwitch
 from spyhop.wiring.logs import keep_log
 from spyhop.wiring.plan import GeneratedSource, LakeSource, LiveSource, SessionPlan, span_ns
 from spyhop.wiring.records import NoTapes
@@ -171,9 +175,22 @@ def risk_vessel(plan: SessionPlan) -> RiskVessel:
 
 
 def order_vessel(plan: SessionPlan) -> OrderVessel:
-    """Return an order stage that can be killed anywhere."""
-    _keep_log(plan, "executor")
-    return OrderVessel(order_node(plan), plan.feed_names, routes(plan.session.instruments) if plan.is_live else None)
+    """Return an order stage that can be killed anywhere; that of a live session hears its accounts' desks."""
+    _keep_log(plan, "orders" if plan.is_live else "executor")
+    node = order_node(plan)
+    if not isinstance(plan.source, LiveSource) or not plan.is_live:
+        return OrderVessel(node, plan.feed_names)
+    clock = plan.source.endpoints.clock.clock()
+    ears = {name: HeardLog(desk_folder(plan, name), clock) for name in node.reports}
+    return LiveOrderVessel(node, plan.feed_names, routes(plan.session.instruments), ears)
+
+
+def executor_vessel(plan: SessionPlan, account: str) -> ExecutorVessel:
+    """Return the desk of a live session's account, which can be killed anywhere; made in the actor's loop."""
+    _keep_log(plan, f"executor:live:{account}")
+    if not isinstance(plan.source, LiveSource):
+        raise StateError("only a session on live venues has desks")
+    return ExecutorVessel(LiveDesk(plan, account, Keys.here(plan.source.endpoints), KillSwitch(plan.folder.parent)))
 
 
 def asked_of(params: ExecutionParams) -> frozenset[OrderType]:

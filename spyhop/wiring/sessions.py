@@ -19,7 +19,7 @@ from spyhop.model.verdicts import EpochBegan
 from spyhop.ports import RecordKeeper
 from spyhop.storage.differences import Difference, differences
 from spyhop.storage.journal import SessionTapes, is_ended, read_facts, read_tape
-from spyhop.venues.desk.log import kept_reports
+from spyhop.venues.desk.heard import heard
 from spyhop.wiring import nodes
 from spyhop.wiring.accounts import desk_folder
 from spyhop.wiring.plan import JournalSource, LiveSource, Pacing, SessionPlan, plan_replay
@@ -90,8 +90,8 @@ def replay(folder: Path, on_progress: Callable[[Progress], None] = lambda progre
     records = MemoryRecords()
     line = nodes.pipeline(plan, NoTapes(), records)
     for account, stream in line.order.reports.items():
-        # what the venues said, at the event times at which we heard it
-        stream.put(kept_reports(desk_folder(plan, account)), END_OF_TIME)
+        # what the venues said, at the event times at which the order stage heard it
+        stream.put(heard(desk_folder(plan, account)), END_OF_TIME)
     line.risk.begin_epochs([entry.message for entry in recorded if isinstance(entry.message, EpochBegan)])
     line.run(on_progress=on_progress)
     replayed = records.entries

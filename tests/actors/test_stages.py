@@ -13,7 +13,7 @@ import pytest
 
 from actors import stages
 from actors.carrier import Target
-from actors.stages import EXIT_FAILED, EnsembleActor, ExecutorActor, FeedActor, RiskSupervisor, StageActor
+from actors.stages import EXIT_FAILED, EnsembleActor, ExecutorActor, FeedActor, OrderActor, RiskSupervisor, StageActor
 from spyhop.engine.edges import Inlet, Receipt
 from spyhop.engine.rebuilding import Past
 from spyhop.engine.vessels import RECORDS, FeedVessel, Records, RiskVessel, Vessel
@@ -110,6 +110,7 @@ def test_every_shell_is_called_what_it_was_named(tmp_path: Path) -> None:
             (FeedActor, "feed:BTCUSDT"),
             (EnsembleActor, "ensemble"),
             (RiskSupervisor, "risk"),
+            (OrderActor, "orders"),
             (ExecutorActor, "executor:paper:main"),
         ):
             shell = actor(name, lambda: Vessel(Quiet(), [], []), tmp_path / f"{actor.__name__}.bin")

@@ -19,24 +19,26 @@ from actors.carrier import LOST, Health
 from cluster.launch import conduct
 from cluster.origins import simulator
 from cluster.rays import NAMESPACE
+from cluster.topology import ORDERS, executor_name
 from spyhop.clock import WallClock
 from spyhop.config.settings import SessionConfig, Settings
 from spyhop.engine.pipeline import Progress
 from spyhop.model.accounts import VenueFill, VenueOrder, VenuePosition
 from spyhop.model.instruments import Instrument
 from spyhop.model.orders import Difference, Fill, OrderChanged, TradeClosed
+from spyhop.model.tape import Venue
 from spyhop.storage.database import Ledger
 from spyhop.venues.endpoints import Endpoints
-from spyhop.wiring.accounts import Keys, account_of, trader_of
+from spyhop.wiring.accounts import Keys, account_at, account_of, trader_of
 from spyhop.wiring.plan import LiveSource, RunRequest, SessionPlan, plan_session
 from spyhop.wiring.records import ledger_url
 from spyhop.wiring.sessions import replay
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-EXECUTOR = "executor:live:main"
-VICTIMS = (EXECUTOR, "ledger")
-MORE_VICTIMS = (EXECUTOR, "risk", "ledger", "ensemble", EXECUTOR, "feed:BTCUSDT", "risk", "ledger")
+BINANCE, DYDX = (executor_name(account_at(venue)) for venue in (Venue.BINANCE_USDM, Venue.DYDX))
+VICTIMS = (ORDERS, BINANCE, "ledger")
+MORE_VICTIMS = (ORDERS, "risk", DYDX, "ledger", "ensemble", BINANCE, ORDERS, "feed:BTCUSDT", "risk", "ledger")
 
 
 def health_of(name: str) -> Health | None:
@@ -46,13 +48,32 @@ def health_of(name: str) -> Health | None:
     return None
 
 
+def work_of(name: str) -> tuple[float, float]:
+    """Return how many commands an executor took, and how many reports it made."""
+    health = health_of(name)
+    said = health.statistics if health is not None else {}
+    return said.get("commands", 0.0), said.get("reports", 0.0)
+
+
+def freeze(name: str, pid: int) -> None:
+    """Let an executor stand still until the other account has taken more commands and heard of them."""
+    other = DYDX if name == BINANCE else BINANCE
+    commands, reports = work_of(other)
+    os.kill(pid, signal.SIGSTOP)
+    while not (work_of(other)[0] > commands + 1 and work_of(other)[1] > reports + 1):
+        time.sleep(0.1)
+
+
 def run_and_kill(planned: SessionPlan, victims: Sequence[str]) -> list[int]:
-    """Run a session; kill each victim once another round trip was closed, drain when two more were."""
+    """Run a session; kill each victim once another round trip was closed, drain when two more were.
+
+    An executor stands still first, until the other account has taken more commands and heard of them.
+    """
     killed: list[int] = []
     started, is_over = threading.Event(), threading.Event()
 
     def trips() -> float:
-        health = health_of(EXECUTOR)
+        health = health_of(ORDERS)
         return health.statistics.get("closed_trips", 0.0) if health is not None else -1.0
 
     def kill() -> None:
@@ -65,6 +86,8 @@ def run_and_kill(planned: SessionPlan, victims: Sequence[str]) -> list[int]:
                 while health is None or health.pid in killed:
                     health = health_of(name)
                     time.sleep(0.1)
+                if name in {BINANCE, DYDX}:
+                    freeze(name, health.pid)
                 os.kill(health.pid, signal.SIGKILL)
                 killed.append(health.pid)
                 goal += 1.0

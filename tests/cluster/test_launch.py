@@ -24,7 +24,7 @@ from actors.conductor import Placement, SystemHealth
 from actors.metrics import TABLE
 from actors.metrics import Kind as MetricKind
 from cluster import launch
-from cluster.launch import CONDUCTOR, conduct, placements
+from cluster.launch import CONDUCTOR, conduct, executors, placements
 from cluster.rays import NAMESPACE
 from spyhop.clock import EventClock, WallClock
 from spyhop.config.settings import SessionConfig, Settings
@@ -36,7 +36,8 @@ from spyhop.model.instruments import Instrument
 from spyhop.model.orders import Fill, Side
 from spyhop.model.tape import Kind, Status, Venue
 from spyhop.storage.journal import read_facts, read_tape
-from spyhop.wiring.plan import RunRequest, SessionPlan, plan_session
+from spyhop.venues.endpoints import LIVE
+from spyhop.wiring.plan import LiveSource, RunRequest, SessionPlan, plan_session
 from spyhop.wiring.sessions import pacing, replay
 
 USUAL_LABELS = frozenset(
@@ -111,6 +112,36 @@ def test_every_edge_leads_to_an_actor_that_has_it(plan: SessionPlan) -> None:
         "risk",
         "executor:paper:main",
     }
+
+
+@pytest.fixture
+def live_plan(tmp_path: Path) -> SessionPlan:
+    """A plan of two accounts on venues that nobody speaks to."""
+    paper = planned(tmp_path, Settings(), symbols=("BTCUSDT",))
+    btc: Instrument = msgspec.structs.replace(paper.session.instruments[0], venue=Venue.BINANCE_USDM)
+    twin: Instrument = msgspec.structs.replace(btc, id=1, symbol="BTC-USD", venue=Venue.DYDX)
+    session = msgspec.structs.replace(paper.session, instruments=(btc, twin), mode="live")
+    source = LiveSource(msgspec.structs.replace(LIVE, is_simulated=True))
+    return msgspec.structs.replace(paper, session=session, source=source)
+
+
+def test_a_live_session_has_its_order_stage_and_an_executor_for_each_account(live_plan: SessionPlan) -> None:
+    by_name = is_pure(placements(live_plan, pacing(live_plan, WallClock())))
+    binance, dydx = "executor:live:binance-usdm:main", "executor:live:dydx:main"
+    assert executors(live_plan) == {"binance-usdm:main": binance, "dydx:main": dydx}
+    assert {name for name in by_name if name.startswith("executor:")} == {binance, dydx}
+    assert by_name[binance].edges == {"reports": ("orders", "heard:binance-usdm:main")}
+    vessel = by_name["orders"].args[1]()
+    assert set(vessel.outboxes) == set(by_name["orders"].edges)
+    # ends that are nobody's edge: what an ear tells the stage beside it
+    led_to = {edge for one in by_name.values() for actor, edge in one.edges.values() if actor == "orders"}
+    assert set(vessel._inlets) - led_to == {"reports:binance-usdm:main", "reports:dydx:main"}
+    assert led_to <= set(vessel._inlets)
+    for name in (binance, dydx):
+        account = by_name["orders"].edges[f"commands:{name.removeprefix('executor:live:')}"]
+        assert account == (name, "commands")
+    assert len({one.args[2] for name, one in by_name.items() if name != "ledger"}) == len(by_name) - 1
+    vessel.close()
 
 
 def test_every_stage_has_a_checkpoint_of_its_own_and_only_feeds_have_a_pace(plan: SessionPlan) -> None:

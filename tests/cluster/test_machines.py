@@ -76,12 +76,19 @@ def test_json_says_the_same(nodes: Path, capsys: pytest.CaptureFixture[str]) -> 
     told = json.loads(out)
     assert code == 0
     assert set(told["actors"].values()) == {"m1", "m2"}
-    assert "executor:live:main" in told["actors"]
+    assert {"orders", "executor:live:binance-usdm:main"} <= set(told["actors"])
     assert {each["actor"] for each in told["moves"]} == {
         actor for actor, node in told["actors"].items() if node == "m1"
     }
     assert [each["node"] for each in told["sweep"]] == ["s1"]
     assert sorted(symbol for each in told["market"] for symbol in each["symbols"]) == list("ABCD")
+
+
+def test_the_executors_of_two_accounts_are_apart(nodes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = said(capsys, "topology", "--nodes", str(nodes), "--symbols", "A,A-USD", "--live", "--json")
+    actors = json.loads(out)["actors"]
+    assert code == 0
+    assert actors["executor:live:binance-usdm:main"] != actors["executor:live:dydx:main"]
 
 
 def test_this_machine_alone_carries_a_small_session(nodes: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,8 +32,8 @@ def actor(name: str, pid: int, beat_age_s: float = 0.0, **said: float) -> Health
 
 
 def answer() -> SystemHealth:
-    executor = actor("executor:live:main", 14, live_orders=3, open_trips=1, net=-12.5, mailbox=2)
-    executor.statistics.update({"orders_filled": 10.0, "orders_rejected": 1.0, "orders_unknown": 0.0})
+    orders = actor("orders", 14, live_orders=3, open_trips=1, net=-12.5, mailbox=2)
+    orders.statistics.update({"orders_filled": 10.0, "orders_rejected": 1.0, "orders_unknown": 0.0})
     risk = actor("risk", 13, equity=9_400.0, drawdown=0.06, risk_state=2)
     risk.statistics.update(
         {"risk_state:binance-usdm:BTCUSDT": 2.0, "risk_state:dydx:BTC-USD": 0.0}
@@ -44,9 +44,9 @@ def answer() -> SystemHealth:
     dydx = actor("feed:dydx:BTC-USD", 12, beat_age_s=6.0, ts=0)
     ledger = actor("ledger", 15, outage_s=4.0)
     return SystemHealth(
-        [risk, btc, dydx, executor, ledger],
+        [risk, btc, dydx, orders, ledger],
         silent=["ledger"],
-        restarts={"risk": 1, "feed:BTCUSDT": 0, "feed:dydx:BTC-USD": 0, "executor:live:main": 0, "ensemble": 0},
+        restarts={"risk": 1, "feed:BTCUSDT": 0, "feed:dydx:BTC-USD": 0, "orders": 0, "ensemble": 0},
         is_draining=True,
         is_finished=False,
     )

@@ -8,12 +8,15 @@ from hypothesis import strategies as st
 from cluster.topology import (
     MARKET_SELECTOR,
     NODE_ID,
+    ORDERS,
+    PAPER,
     SWEEP_SELECTOR,
     Costs,
     Demand,
     Node,
     Topology,
     demands,
+    executor_name,
     moved,
     place,
     shards,
@@ -188,7 +191,15 @@ def test_symbols_are_cut_into_shards_that_appending_does_not_move() -> None:
     assert cut == {"feed:0": tuple(symbols[:4]), "feed:1": tuple(symbols[4:8]), "feed:2": tuple(symbols[8:])}
     assert {name: more[name][: len(held)] for name, held in cut.items()} == cut
     costs = Costs(symbol_cpus=0.2, symbol_gb=0.5, process_gb=1.0)
-    by_name = {each.actor: each for each in demands(cut, ["executor:live:main"], costs)}
+    by_name = {each.actor: each for each in demands(cut, ["executor:live:dydx:main"], costs)}
     assert (by_name["feed:0"].cpus, by_name["feed:0"].memory_gb) == (pytest.approx(0.8), pytest.approx(3.0))
     with pytest.raises(UserError, match="at least one symbol"):
         shards(symbols, 0)
+
+
+def test_the_order_stage_is_an_actor_of_its_own_where_desks_are() -> None:
+    feeds = shards(["A"])
+    assert ORDERS not in {each.actor for each in demands(feeds, [PAPER])}
+    by_name = {each.actor: each for each in demands(feeds, [executor_name("a:main"), executor_name("b:main")])}
+    assert {name for name, each in by_name.items() if each.apart} == {"executor:live:a:main", "executor:live:b:main"}
+    assert ORDERS in by_name

@@ -46,14 +46,14 @@ _RECORD: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
 
 
 class DeskLog:
-    """The only writer of `folder/desk.log`; `on_record` gets every record that is there already.
+    """The only writer of `folder/desk.log`, or of `name` there; `on_record` gets every record that is there already.
 
     What is appended is durable after the next `flush`. Raises StorageFailed when the disk refuses or another process
     has the file, JournalDamaged for a file of another kind.
     """
 
-    def __init__(self, folder: Path, on_record: Callable[[Record], None] | None = None) -> None:
-        self.path = folder / NAME
+    def __init__(self, folder: Path, on_record: Callable[[Record], None] | None = None, name: str = NAME) -> None:
+        self.path = folder / name
         self.num_reports = self.num_bytes_cut = 0
         self._commands = array("I")
         self._is_dirty = self._is_broken = False
@@ -167,9 +167,9 @@ class DeskLog:
             raise StorageFailed(str(self.path), "closed, or failed before")
 
 
-def kept_reports(folder: Path) -> list[Report]:
-    """Return the reports of a desk that has ended, for a replay; none where there never was one."""
-    path = folder / NAME
+def kept_reports(folder: Path, name: str = NAME) -> list[Report]:
+    """Return the reports in a log that nobody writes any more, for a replay; none where there never was one."""
+    path = folder / name
     if not path.exists():
         return []
     records = (_decoded(path, payload) for payload, _ in _frames(path))

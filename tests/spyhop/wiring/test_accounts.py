@@ -289,7 +289,7 @@ class Working:
 
     async def take(self, *orders: SubmitOrder) -> None:
         """Hand orders over, numbered as the order stage numbers them."""
-        self._num_sent = await self.desk.take(self._num_sent, orders)
+        self._num_sent = self.desk.take(self._num_sent, orders)
 
 
 @contextlib.asynccontextmanager
