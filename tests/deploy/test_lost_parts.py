@@ -91,7 +91,7 @@ def conductor_below(raylet: int) -> int:
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_a_session_trades_on_without_rays_table_and_its_killed_conductor_adopts_it(
     pair: Cluster, tmp_path: Path
 ) -> None:
