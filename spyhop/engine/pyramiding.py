@@ -66,6 +66,8 @@ class Pyramiding:
         if not isinstance(verdict, Approved):
             if held is not None and intent.seq >= FIRST_ADD:
                 held.ask_after = verdict.ts + round(self._params.ask_every_s * NS_PER_S)
+        elif intent.hedge is not None:
+            return  # a pair is entered once
         elif held is None:
             held = Held(verdict, intent.stop, intent.seq, verdict.expires)
             self._state.held[intent.instrument] = held

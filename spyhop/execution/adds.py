@@ -34,7 +34,7 @@ class Adds:
     def objection(self, trip: Trip, approved: Approved) -> str:
         """Return why `trip` may not be added to by `approved`, "" if it may."""
         is_entering = any(order.submit.purpose is Purpose.ENTRY for order in self._blotter.alive(trip.orders))
-        if self._params.pyramid.max_adds == 0 or is_entering or trip.adding is not None:
+        if self._params.pyramid.max_adds == 0 or is_entering or trip.adding is not None or trip.is_leg:
             return "a trade of this instrument is under way"
         if trip.purpose or trip.held == 0:
             return "what is held is being closed"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
 from spyhop.execution import orders, trips
 from spyhop.execution.blotter import Blotter
@@ -10,6 +11,16 @@ from spyhop.execution.orders import Order
 from spyhop.execution.trips import ExitPrices, Trip
 from spyhop.model.orders import CancelOrder, OrderStatus, OrderType, Purpose, SubmitOrder
 from spyhop.ports import Gateway
+
+
+class KeepingGateway(Gateway, Protocol):
+    """A gateway whose state belongs to the stage's: what a simulated venue is."""
+
+    def snapshot(self) -> bytes: ...
+
+    def restore(self, snapshot: bytes) -> None: ...
+
+    def statistics(self) -> dict[str, float]: ...
 
 
 class Sender:

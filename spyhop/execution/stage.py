@@ -11,7 +11,6 @@ passed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
 
 import msgspec
 
@@ -20,8 +19,10 @@ from spyhop.errors import StateError
 from spyhop.execution import brackets, orders, sightings, trips
 from spyhop.execution.adds import Adds
 from spyhop.execution.blotter import Blotter, BlotterState, Past, cause_of
+from spyhop.execution.couples import Couple, Couples
+from spyhop.execution.order_state import OrderState
 from spyhop.execution.params import ExecutionParams
-from spyhop.execution.sender import Sender
+from spyhop.execution.sender import KeepingGateway, Sender
 from spyhop.execution.slices import SLICED
 from spyhop.execution.trips import ExitPrices, Trip
 from spyhop.model.instruments import Instrument
@@ -40,32 +41,10 @@ from spyhop.model.orders import (
 )
 from spyhop.model.tape import Events
 from spyhop.model.verdicts import Approved, RiskState, RiskStateChanged
-from spyhop.ports import Gateway
 
 __all__ = ["ExecutionParams", "KeepingGateway", "OrderStage", "OrderState"]
 
 _NEVER = (1 << 63) - 1
-
-
-class KeepingGateway(Gateway, Protocol):
-    """A gateway whose state belongs to the stage's: what a simulated venue is."""
-
-    def snapshot(self) -> bytes: ...
-
-    def restore(self, snapshot: bytes) -> None: ...
-
-    def statistics(self) -> dict[str, float]: ...
-
-
-class OrderState(msgspec.Struct):
-    """What the stage knows besides its blotter; instruments by number. `clean` is what reconciliation said last."""
-
-    trips: dict[int, Trip] = {}
-    ended: list[int] = []
-    clean: dict[int, bool] = {}
-    epoch: int = 0
-    num_trips: int = 0
-    net: float = 0.0
 
 
 class OrderStage:
@@ -88,6 +67,7 @@ class OrderStage:
         self._sender = Sender(self._blotter, gateway)
         self._adds = Adds(params, self._instruments, self._blotter, self._sender)
         self._state = OrderState()
+        self._couples = Couples(params.pair, self._instruments, self._blotter, self._sender, lambda: self._state.trips)
 
     @property
     def _now(self) -> int:
@@ -97,16 +77,22 @@ class OrderStage:
         """Send the entry or the add of an approval, or say as a REJECTED order why it may not be one any more."""
         s = self._state
         now = self._blotter.begin(approved.ts, f"approval {approved.seq}")
-        reason = self._objection(approved)
+        reason = s.objection(approved, now, self._instruments, self._adds, self._must_agree)
         s.epoch = max(s.epoch, approved.epoch)
         if not reason and approved.intent.instrument in s.trips:
             self._adds.begin(s.trips[approved.intent.instrument], approved)
             return self._blotter.taken()
+        if not reason and approved.intent.hedge is not None:
+            reason = self._couples.begin(approved)
+            if not reason:
+                return self._blotter.taken()
         instrument = self._instruments.get(approved.intent.instrument)
         order = trips.entry_order(approved, instrument, now, self._blotter.next_id(), self.params.entry_type)
         if reason:
             self._blotter.begin(now, f"refused approval {approved.seq}")
             self._blotter.refuse(order, reason)
+            if approved.intent.hedge is not None:
+                self._blotter.tell(Couple(approved, 0, now, reason=reason).ended(now))
             return self._blotter.taken()
         trip = Trip(approved, order.client_order_id, [order.client_order_id])
         s.trips[order.instrument] = trip
@@ -119,11 +105,14 @@ class OrderStage:
         """Obey the supervisor: in HALT take back what would enter, in ESCAPE close what is held, too."""
         if changed.state in (RiskState.HALT, RiskState.ESCAPE):
             self._blotter.begin(changed.ts, f"risk state {changed.state.value}")
-            for number, trip in self._state.trips.items():
-                if changed.instrument not in (-1, number):
+            for number, trip in list(self._state.trips.items()):
+                if changed.instrument not in (-1, number) or number not in self._state.trips:
                     continue
                 if changed.state is RiskState.ESCAPE:
-                    self._close(trip, Purpose.KILL)
+                    self._leave(number, Purpose.KILL)
+                elif self._couples.is_working(number):
+                    self._couples.stop_entering(number)
+                    self._review(number, trip)
                 else:
                     self._adds.drop(trip, "the risk state is HALT")
                     alive = self._blotter.alive(trip.orders)
@@ -136,8 +125,11 @@ class OrderStage:
         at = 0
         while True:
             wake = min((due for trip in self._state.trips.values() for due in trip.dues()), default=_NEVER)
+            wake = min(wake, max(self._now, self._couples.due()))
             end = ends[0][0] + 1 if ends else _NEVER
-            limit = min(until, wake, end)
+            crossing = self._couples.crossing(events[at:])
+            crossed = crossing[0] + 1 if crossing is not None else _NEVER
+            limit = min(until, wake, end, crossed)
             start = at
             at, reports = self._gateway.advance(events, at, limit)
             self._see(events[start:at])
@@ -146,6 +138,10 @@ class OrderStage:
             elif ends and limit == end:
                 ts, instrument = ends.pop(0)
                 self._on_session_end(ts, instrument)
+            elif crossing is not None and limit == crossed:
+                ts, number, purpose = crossing
+                self._blotter.begin(ts, f"{purpose.value} of a pair, {self._state.trips[number].entry_id}")
+                self._leave(number, purpose)
             elif limit == wake < until:
                 self._on_wake(wake)
             else:
@@ -155,24 +151,6 @@ class OrderStage:
     def is_idle(self) -> bool:
         """Say whether no order is under way and nothing is held."""
         return not self._state.trips
-
-    def _objection(self, approved: Approved) -> str:
-        s, number = self._state, approved.intent.instrument
-        if number not in self._instruments:
-            return f"instrument {number} is not traded in this session"
-        if approved.epoch < s.epoch:
-            return f"epoch {approved.epoch} is older than {s.epoch}"
-        if approved.expires < self._now:
-            return f"the approval expired {(self._now - approved.expires) / NS_PER_MS:.3f} ms ago"
-        if number in s.ended:
-            return "the session has ended"
-        if number in s.trips and (reason := self._adds.objection(s.trips[number], approved)):
-            return reason
-        if approved.lots < 1:
-            return f"{approved.lots} lots cannot be ordered"
-        if not s.clean.get(number, not self._must_agree):
-            return "not reconciled"
-        return ""
 
     # what the venue tells
 
@@ -216,7 +194,8 @@ class OrderStage:
             trip.refused.append(submit.client_order_id)
             trip.recancel_at = trip.recancel_at or self._now + int(self.params.retry_ms * NS_PER_MS)
         self._adds.on_step(trip, report)
-        is_exit = submit.purpose is not Purpose.ENTRY and submit.client_order_id not in trip.cuts
+        self._couples.on_report(report, submit.client_order_id)
+        is_exit = submit.reduce_only and submit.client_order_id not in trip.cuts
         if not after.is_alive and is_exit and trip.held > 0 and not was_asked:
             # an exit ended and left something open: from now on the trip wants to be flat
             trip.purpose = trip.purpose or submit.purpose
@@ -232,7 +211,7 @@ class OrderStage:
         is_own = trip is not None and fill.client_order_id in trip.orders
         if trip is None or trip.is_told:
             approved = trip.approved if trip is not None and is_own else self._blotter.approval(after.submit)
-            trip = trips.unplanned(approved, fill, list(trip.orders) if trip is not None else [])
+            trip = trips.unplanned(approved, fill, trip, is_own)
             self._state.trips[fill.instrument] = trip
         elif not is_own:
             # of a trip that is over, while another is under way: what is held is not what was approved
@@ -241,18 +220,24 @@ class OrderStage:
         trip.fill(instrument, fill)
         if after.is_closing:
             trip.slices.fill(fill.lots)
-        if purpose is Purpose.ENTRY:
+        is_entering = not after.submit.reduce_only
+        if is_entering:
             if trip.deadline == 0 and trip.approved.intent.max_hold_ns > 0:
                 trip.deadline = fill.ts + trip.approved.intent.max_hold_ns
         elif not trip.purpose and (trip.held == 0 or fill.client_order_id not in trip.cuts):
             trip.purpose = purpose
         # nothing stands against what came after the end: of its order, of what was held, or by two exits at once
         is_over = not before.is_alive or trip.position.side is trip.side.opposite
-        if trip.purpose and (is_over or (was_flat and purpose is Purpose.ENTRY)):
+        if trip.purpose and (is_over or (was_flat and is_entering)):
             trip.is_bare = True
+        self._couples.on_report(fill, fill.client_order_id)
 
     def _review(self, number: int, trip: Trip) -> None:
         """Do what the reports of one instant ask for: arm what was filled, close what must go, tell what is over."""
+        if self._couples.is_working(number):
+            if (purpose := self._couples.verdict(number)) is not None:
+                self._leave(number, purpose)
+            return
         alive = self._blotter.alive(trip.orders)
         if trip.held > 0:
             if trip.slices.take_filled():
@@ -271,11 +256,12 @@ class OrderStage:
         if trip.entry.lots > 0:
             self._adds.drop(trip, "nothing is held any more")
             self._sender.cancel(alive)
-            if not trip.is_told and not any(order.submit.purpose is Purpose.ENTRY for order in alive):
+            if not trip.is_told and all(order.submit.reduce_only for order in alive):
                 self._tell(number, trip)
         if not alive:
             self._blotter.retire(number, Past(trip.approved, trip.orders))
             del self._state.trips[number]
+            self._couples.end(number)
 
     def _tell(self, number: int, trip: Trip) -> None:
         s = self._state
@@ -285,6 +271,8 @@ class OrderStage:
         s.net += record.net
         self._blotter.count(f"closed_{record.exit_purpose}")
         self._blotter.tell(record)
+        if trip.is_leg and (couple := self._couples.of(number)) is not None:
+            couple.add(record)
 
     # what we send
 
@@ -298,6 +286,18 @@ class OrderStage:
             self._sender.exit(trip, kind, purpose, lots, at)
         for kind, part, at in brackets.cuts(self.params, trip, lots):
             trip.cuts.append(self._sender.exit(trip, kind, Purpose.TAKE_PROFIT, part, at))
+
+    def _leave(self, number: int, purpose: Purpose) -> None:
+        """Want what is held of an instrument gone, and of a pair both legs."""
+        couple = self._couples.of(number)
+        if couple is None or couple.is_left:
+            self._close(self._state.trips[number], purpose)
+            return
+        self._couples.leave(couple)
+        for leg in couple.numbers:
+            self._close(self._state.trips[leg], purpose)
+        for leg in couple.numbers:
+            self._review(leg, self._state.trips[leg])
 
     def _close(self, trip: Trip, purpose: Purpose) -> None:
         """Want the trip flat: cancel what waits, send what is held to the book unless that is under way.
@@ -329,7 +329,9 @@ class OrderStage:
     # what time tells
 
     def _on_wake(self, ts: int) -> None:
-        for trip in list(self._state.trips.values()):
+        for first in self._couples.on_time(ts):
+            self._review(first, self._state.trips[first])
+        for number, trip in list(self._state.trips.items()):
             if 0 < trip.recancel_at <= ts:
                 self._blotter.begin(ts, f"cancel again {trip.entry_id}")
                 refused, trip.refused, trip.recancel_at = trip.refused, [], 0
@@ -344,7 +346,7 @@ class OrderStage:
                 self._blotter.begin(ts, f"maximum hold {trip.entry_id}")
                 trip.deadline = 0
                 if trip.held > 0:
-                    self._close(trip, Purpose.MAX_HOLD)
+                    self._leave(number, Purpose.MAX_HOLD)
             if 0 < trip.check_at <= ts:
                 self._blotter.begin(ts, f"still open {trip.entry_id}")
                 trip.check_at = 0
@@ -357,9 +359,10 @@ class OrderStage:
         if number not in s.ended:
             s.ended.append(number)
         if (trip := s.trips.get(number)) is not None and not trip.is_told:
-            self._close(trip, Purpose.SESSION_END)
+            self._leave(number, Purpose.SESSION_END)
 
     def _see(self, events: Events) -> None:
+        self._couples.see(events)
         for number, trip in self._state.trips.items():
             if trip.held > 0 and (between := sightings.traded_between(events, number)):
                 trip.see(*between)
@@ -369,11 +372,13 @@ class OrderStage:
     # state
 
     def snapshot(self) -> bytes:
+        self._state.couples = self._couples.snapshot()
         return msgspec.msgpack.encode((self._state, self._blotter.state, self._gateway.snapshot()))
 
     def restore(self, snapshot: bytes) -> None:
         self._state, blotter, gateway = _SNAPSHOT.decode(snapshot)
         self._blotter.restore(blotter)
+        self._couples.restore(self._state.couples)
         self._gateway.restore(gateway)
 
     def statistics(self) -> dict[str, float]:
@@ -384,6 +389,7 @@ class OrderStage:
             "live_orders": float(alive),
             "closed_trips": float(s.num_trips),
             "net": s.net,
+            **self._couples.statistics(),
             "unclean": float(sum(not is_clean for is_clean in s.clean.values())),
             **{name: float(count) for name, count in sorted(self._blotter.state.counts.items())},
             **{f"venue_{name}": value for name, value in self._gateway.statistics().items()},

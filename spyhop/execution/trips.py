@@ -51,7 +51,8 @@ class Trip(msgspec.Struct):
     `armed` lots have exits; `deadline` (maximum hold), `check_at` (an exit left something open), `entry_due` (the
     entry may rest so long) and `recancel_at` (the venue would not cancel the orders of `refused`) are the times to look
     again, 0 for none; `purpose` says why it ends, "" while nothing does; `is_bare` that it must be closed without
-    delay, because what protected it is gone; `is_final` that the close of the session's end was sent.
+    delay, because what protected it is gone; `is_final` that the close of the session's end was sent;
+    `is_leg` that it is one of two.
     """
 
     approved: Approved
@@ -82,6 +83,7 @@ class Trip(msgspec.Struct):
     raised: str = ""
     cuts: list[str] = []  # orders that take a part off
     num_attempts: int = 0
+    is_leg: bool = False
     slices: Slices = msgspec.field(default_factory=Slices)
 
     @property
@@ -149,11 +151,15 @@ class Trip(msgspec.Struct):
         self.high = max(self.high, high)
 
 
-def unplanned(approved: Approved, fill: Fill, orders: list[str]) -> Trip:
-    """Return the trip of a holding that a late fill opened, to be unwound; `orders` may be heard of still."""
+def unplanned(approved: Approved, fill: Fill, told: Trip | None, is_own: bool) -> Trip:
+    """Return the trip of a holding that a late fill opened, to be unwound.
+
+    It comes after the trip `told`, whose orders may be heard of still; `is_own` says that the fill is of one of them.
+    """
     intent = msgspec.structs.replace(approved.intent, side=fill.side)
     approved = msgspec.structs.replace(approved, intent=intent)
-    return Trip(approved, fill.client_order_id, orders, purpose=Purpose.UNWIND, is_bare=True)
+    orders, is_leg = (list(told.orders), is_own and told.is_leg) if told is not None else ([], False)
+    return Trip(approved, fill.client_order_id, orders, purpose=Purpose.UNWIND, is_bare=True, is_leg=is_leg)
 
 
 def closed(trip: Trip, instrument: Instrument, ts: int, sequence: int) -> TradeClosed:
@@ -192,6 +198,7 @@ def closed(trip: Trip, instrument: Instrument, ts: int, sequence: int) -> TradeC
         net=gross - trip.fees - trip.funding,
         max_profit_frac=max(0.0, *moves),
         max_drawdown_frac=min(0.0, *moves),
+        is_leg=trip.is_leg,
     )
 
 

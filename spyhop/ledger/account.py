@@ -10,7 +10,7 @@ from spyhop.clock import NS_PER_DAY
 from spyhop.errors import StateError
 from spyhop.ledger.positions import Position, filled
 from spyhop.model.instruments import Instrument
-from spyhop.model.orders import Fact, Fill, FundingPaid, Liquidated, TradeClosed
+from spyhop.model.orders import Fact, Fill, FundingPaid, Liquidated, PairEnded, TradeClosed
 from spyhop.model.tape import Side
 
 
@@ -49,8 +49,10 @@ class Account:
                 self.state.funding += fact.amount
             case Liquidated():
                 self._liquidate(fact)
-            case TradeClosed():
+            case TradeClosed() if not fact.is_leg:
                 self._count(fact)
+            case PairEnded() if fact.num_legs:
+                self._count(fact)  # one leg always loses: it is both that won or lost
         self._peak()
 
     def on_mark(self, ts: int, instrument: int, ticks: int) -> None:
@@ -131,7 +133,7 @@ class Account:
         moved = self.position(fact.instrument).realized(self._instrument(fact.instrument)) - before
         self.state.forfeited += moved + fact.loss
 
-    def _count(self, trade: TradeClosed) -> None:
+    def _count(self, trade: TradeClosed | PairEnded) -> None:
         self.state.num_trades += 1
         self.state.num_trades_today += 1
         self.state.num_losses_in_row = self.state.num_losses_in_row + 1 if trade.net < 0.0 else 0

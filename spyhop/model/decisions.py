@@ -87,10 +87,22 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="i
     reasons: tuple[str, ...] = ()
 
 
+class Hedge(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an intent wishes to be hedged: the opposite side of `instrument`, lot for lot of the base currency.
+
+    `reference` is ticks of the mid at the decision, `spread_frac` what the book quotes as a fraction of it.
+    """
+
+    instrument: int
+    reference: int
+    spread_frac: float = 0.0
+
+
 class Intent(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
     """A wish to enter a position, with the exits that it was decided for.
 
     `reference`, `take_profit` and `stop` are ticks; `reference` is the mid at the decision, rounded toward our side.
+    With a `hedge` the two exits are of the price that this market would have, had that of the hedge stood still.
     """
 
     seq: int
@@ -108,3 +120,4 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="is"
     atr: float = 0.0  # price units; 0 while not ready
     spread: float = 0.0  # price units
     data_age_ns: int = 0  # age of the newest book event at the decision
+    hedge: Hedge | None = None

@@ -6,7 +6,16 @@ import msgspec
 
 from spyhop.model.decisions import Decision, Intent
 from spyhop.model.observations import Comparison
-from spyhop.model.orders import Difference, Fill, FundingPaid, Liquidated, OrderChanged, Reconciled, TradeClosed
+from spyhop.model.orders import (
+    Difference,
+    Fill,
+    FundingPaid,
+    Liquidated,
+    OrderChanged,
+    PairEnded,
+    Reconciled,
+    TradeClosed,
+)
 from spyhop.model.verdicts import Approved, EpochBegan, Refused, RiskStateChanged
 
 STAGE_RANK: dict[str, int] = {"decision": 0, "risk": 1, "order": 2}
@@ -25,6 +34,7 @@ Recorded = (
     | FundingPaid
     | Liquidated
     | TradeClosed
+    | PairEnded
     | Difference
     | Reconciled
 )

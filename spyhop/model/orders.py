@@ -279,6 +279,7 @@ class TradeClosed(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field
 
     net = gross - fees - funding; `slippage` is inside gross already and given apart to be seen.
     `max_profit_frac` and `max_drawdown_frac` are the best and worst price moves in our direction while held.
+    `is_leg` says that it was one of the two legs of a pair, whose end is told apart.
     """
 
     ts: int
@@ -308,6 +309,28 @@ class TradeClosed(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field
     net: float
     max_profit_frac: float
     max_drawdown_frac: float
+    is_leg: bool = False
+
+
+class PairEnded(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
+    """Both legs of a hedged intent are flat again, or never were otherwise. Money is that of both, quote currency.
+
+    net = gross - fees - funding; `instrument` is that of the intent, `hedge` the other; `notional` what was entered of
+    the former; `num_legs` how many legs were held; `reason` is why it ended before it was whole, "" where it was.
+    """
+
+    ts: int
+    intent_seq: int
+    instrument: int
+    hedge: int
+    num_legs: int
+    notional: float
+    gross: float
+    fees: float
+    funding: float
+    slippage: float
+    net: float
+    reason: str = ""
 
 
 class OrderChanged(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
@@ -323,5 +346,5 @@ class OrderChanged(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_fiel
     reason: str = ""
 
 
-Fact = OrderChanged | Fill | FundingPaid | Liquidated | TradeClosed | Difference | Reconciled
+Fact = OrderChanged | Fill | FundingPaid | Liquidated | TradeClosed | PairEnded | Difference | Reconciled
 """What the order stage tells the ledger, the risk stage and the decision stage."""

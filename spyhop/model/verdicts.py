@@ -22,7 +22,8 @@ class Approved(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="i
     """The only ticket that an executor accepts. Made by the risk stage alone.
 
     `lots` is the size it permits, `leverage` an output (notional / equity), `epoch` the supervisor's fencing number,
-    `expires` the event time after which it is void.
+    `expires` the event time after which it is void. Of a hedged intent `lots` and `leverage` are those of its own leg,
+    `hedge_lots` those of the other; `risk` and `margin` are of both, `hedge_margin` is the other's part.
     """
 
     seq: int
@@ -34,6 +35,8 @@ class Approved(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="i
     margin: float  # quote currency tied up at the venue
     epoch: int
     expires: int
+    hedge_lots: int = 0
+    hedge_margin: float = 0.0
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):

@@ -19,6 +19,7 @@ from spyhop.model.orders import (
     FundingPaid,
     Liquidated,
     OrderChanged,
+    PairEnded,
     Reconciled,
     TradeClosed,
 )
@@ -71,6 +72,7 @@ def _take(stage: Told, entry: Entry) -> None:
             | FundingPaid()
             | Liquidated()
             | TradeClosed()
+            | PairEnded()
             | Difference()
             | Reconciled() as fact
         ):

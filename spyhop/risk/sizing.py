@@ -98,8 +98,11 @@ class Size(msgspec.Struct, frozen=True):
 
 
 def cost_frac(intent: Intent, instrument: Instrument, params: SizingParams) -> float:
-    """Return the cost of a round trip as a fraction of notional: fees of both legs, spread and slippage."""
-    return 2.0 * params.fee_frac + intent.spread / (intent.reference * instrument.tick) + params.slippage_bps * 1e-4
+    """Return what a round trip costs as a fraction of notional: fees in and out, spread and slippage, a hedge's too."""
+    own = 2.0 * params.fee_frac + intent.spread / (intent.reference * instrument.tick) + params.slippage_bps * 1e-4
+    if intent.hedge is None:
+        return own
+    return own + 2.0 * params.fee_frac + intent.hedge.spread_frac + params.slippage_bps * 1e-4
 
 
 def stop_of(intent: Intent, instrument: Instrument, params: SizingParams) -> int:
@@ -163,18 +166,31 @@ def size(
     within = _within_tiers(wanted, room, max(equity, 0.0), instrument, params.max_leverage)
     reduced = within * min(1.0, regime) * volatility_factor(conditions.sigma_1m, params) * conditions.state_frac
     lots = floor(max(0.0, min(reduced, conditions.max_notional)) / one)
+    return of_lots(intent, instrument, lots, equity, params, stop, loss_frac)
+
+
+def of_lots(
+    intent: Intent,
+    instrument: Instrument,
+    lots: int,
+    equity: float,
+    params: SizingParams,
+    stop: int,
+    loss_frac: float,
+) -> Size:
+    """Return what `lots` of an intent are, that lose `loss_frac` of their notional at `stop` ticks."""
     notional = instrument.notional(intent.reference, lots)
     venue_leverage = leverage_at(notional, instrument, params.max_leverage)
     return Size(
         lots=lots,
-        min_lots=_least(instrument, one),
+        min_lots=_least(instrument, instrument.notional(intent.reference, 1)),
         stop=stop,
         notional=notional,
         margin=notional / venue_leverage,
         risk=notional * loss_frac,
         leverage=notional / equity if equity > 0.0 else 0.0,
         venue_leverage=venue_leverage,
-        stop_frac=stop_frac,
+        stop_frac=abs(intent.reference - stop) / intent.reference,
         liquidation_frac=_liquidation_frac(intent, instrument, lots, notional / venue_leverage),
     )
 

@@ -18,6 +18,7 @@ from spyhop.model.instruments import Instrument
 from spyhop.model.observations import Observation
 from spyhop.model.orders import Fact, OrderChanged
 from spyhop.model.verdicts import Approved, Refused, RiskState, Verdict
+from spyhop.risk import hedging
 from spyhop.risk.health import HealthParams, Market
 from spyhop.risk.limits import UNLIMITED, Breach, Case, LimitParams, first_breach, validate
 from spyhop.risk.sizing import Conditions, Size, SizingParams, add_budget, profit_r, size
@@ -202,19 +203,39 @@ class RiskStage:
         equity = self._account.equity
         room = self._params.limits.max_capital_in_use_frac * equity
         instrument = self._instruments[intent.instrument]
-        sized = size(intent, instrument, equity, room, self._params.sizing, self._conditions(intent, equity))
+        conditions = self._conditions(intent, equity)
+        other: tuple[Intent, Size] | None = None
+        if intent.hedge is None:
+            sized = size(intent, instrument, equity, room, self._params.sizing, conditions)
+        else:
+            hedge = self._instrument(intent.hedge.instrument)
+            sized = size(intent, instrument, equity, 0.5 * room, self._params.sizing, conditions)
+            other = hedging.leg(intent, sized, instrument, hedge, equity, self._params.sizing)
         seq = self._state.num_verdicts
-        breach = first_breach(self._case(intent, sized, equity)) if equity > 0.0 else Breach("has_equity", equity, 0.0)
+        breach = self._breach(intent, sized, other, equity) if equity > 0.0 else Breach("has_equity", equity, 0.0)
         if breach is None:
-            return self._approved(seq, intent, sized)
+            return self._approved(seq, intent, sized, other)
         return Refused(
             seq=seq, ts=intent.ts, intent=intent, code=breach.code, measured=breach.measured, limit=breach.limit
         )
+
+    def _breach(self, intent: Intent, sized: Size, other: tuple[Intent, Size] | None, equity: float) -> Breach | None:
+        """Return the first limit that does not hold: for the intent, then for its hedge beside the intent's own leg."""
+        case = self._case(intent, sized, equity, other)
+        if other is None:
+            return first_breach(case)
+        beside = hedging.beside(self._case(*other, equity, (intent, sized)), case, self._instruments)
+        return first_breach(hedging.alone(case)) or first_breach(hedging.alone(beside))
 
     def _conditions(self, intent: Intent, equity: float) -> Conditions:
         number, limits = intent.instrument, self._params.limits
         market = self._market(number)
         observed, depth = market.observed, market.depth(intent.side)
+        if intent.hedge is not None:
+            other = intent.hedge.instrument
+            theirs = self._market(other).depth(intent.side.opposite)
+            instruments = self._instruments[number], self._instruments[other]
+            depth = hedging.depth(intent, *instruments, depth, theirs)
         held = self._account.position(number)
         max_risk = limits.max_trade_loss_frac * equity
         if held.lots:
@@ -225,19 +246,21 @@ class RiskStage:
             start_equity=self._account.state.start_equity,
             sigma_1m=observed.sigma_1m if observed is not None else 0.0,
             aligned=observed.aligned if observed is not None else 0.0,
-            state_frac=size_frac(self.state_of(number), self._params.states),
+            state_frac=size_frac(self._state_for(intent), self._params.states),
             max_risk=max_risk,
             max_notional=float("inf") if depth is None else limits.max_depth_frac * depth,
         )
 
-    def _case(self, intent: Intent, sized: Size, equity: float) -> Case:
+    def _case(self, intent: Intent, sized: Size, equity: float, other: tuple[Intent, Size] | None = None) -> Case:
         state, number, standing = self._state, intent.instrument, self._standing
         instrument, market, held = self._instruments[number], self._market(number), self._account.position(number)
         exposure, last = standing.state.exposure, state.last_approval.get(number)
-        same_base = [other.id for other in self._instruments.values() if _base(other) == _base(instrument)]
+        same_base = [
+            other.id for other in self._instruments.values() if hedging.base(other) == hedging.base(instrument)
+        ]
         same_venue = [other.id for other in self._instruments.values() if other.venue == instrument.venue]
         first, num_here = exposure.first_risk(number), exposure.num_in(number)
-        var, es = self._tail(intent, sized)
+        var, es = self._tail((intent, sized), *([other] if other is not None else []))
         return Case(
             intent=intent,
             size=sized,
@@ -254,7 +277,7 @@ class RiskStage:
             is_paused=self.is_paused,
             limits=self._params.limits,
             sizing=self._params.sizing,
-            state=self.state_of(number),
+            state=self._state_for(intent),
             lease_over_ns=max(0, intent.ts - state.lease_ends),
             lease_ahead_ns=max(0, state.lease_begins - intent.ts),
             day_peak=standing.state.day_peak,
@@ -275,20 +298,27 @@ class RiskStage:
             es=es,
         )
 
+    def _state_for(self, intent: Intent) -> RiskState:
+        legs = [intent.instrument] + ([intent.hedge.instrument] if intent.hedge is not None else [])
+        return gravest(*(self.state_of(number) for number in legs))
+
     def _market(self, number: int) -> Market:
         return self._standing.state.markets.get(number) or Market()
 
     # all shares count, filled or not, for every one of them may be; asked only where the answer can refuse
-    def _tail(self, intent: Intent, sized: Size) -> tuple[float, float]:
+    def _tail(self, *wished: tuple[Intent, Size]) -> tuple[float, float]:
         limits = self._params.limits
         if min(limits.max_var_frac, limits.max_es_frac) >= UNLIMITED:
             return 0.0, 0.0
         notionals = self._standing.state.exposure.signed_notionals()
-        here = notionals.get(intent.instrument, 0.0) + intent.side * sized.notional
-        tail = self._tails.measure(notionals | {intent.instrument: here})
+        for intent, sized in wished:
+            here = notionals.get(intent.instrument, 0.0) + intent.side * sized.notional
+            notionals[intent.instrument] = here
+        tail = self._tails.measure(notionals)
         return (0.0, 0.0) if tail is None else (tail.var, tail.es)
 
-    def _approved(self, seq: int, intent: Intent, sized: Size) -> Approved:
+    def _approved(self, seq: int, intent: Intent, sized: Size, other: tuple[Intent, Size] | None) -> Approved:
+        hedge = other[1] if other is not None else None
         return Approved(
             seq=seq,
             ts=intent.ts,
@@ -297,9 +327,11 @@ class RiskStage:
             lots=sized.lots,
             leverage=sized.leverage,
             risk=sized.risk,
-            margin=sized.margin,
+            margin=sized.margin + (hedge.margin if hedge is not None else 0.0),
             epoch=self._state.epoch,
             expires=min(intent.ts + round(self._params.approval_ttl_s * NS_PER_S), self._state.lease_ends),
+            hedge_lots=hedge.lots if hedge is not None else 0,
+            hedge_margin=hedge.margin if hedge is not None else 0.0,
         )
 
     def _keep(self, verdict: Verdict) -> None:
@@ -312,8 +344,8 @@ class RiskStage:
         state.approvals.append(verdict.ts)
         state.last_approval[number] = verdict.ts
         notional = self._instruments[number].notional(verdict.intent.reference, verdict.lots)
-        self._standing.state.exposure.reserve(verdict, notional)
-
-
-def _base(instrument: Instrument) -> str:
-    return instrument.base or instrument.key
+        hedged = 0.0
+        if (hedge := verdict.intent.hedge) is not None:
+            state.last_approval[hedge.instrument] = verdict.ts
+            hedged = self._instruments[hedge.instrument].notional(hedge.reference, verdict.hedge_lots)
+        self._standing.state.exposure.reserve(verdict, notional, hedged)

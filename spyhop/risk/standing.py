@@ -19,6 +19,7 @@ from spyhop.model.orders import (
     Fact,
     OrderChanged,
     OrderStatus,
+    PairEnded,
     Reconciled,
     SubmitOrder,
     TradeClosed,
@@ -101,7 +102,7 @@ class Standing:
                 state.orders = [*since(state.orders, fact.ts - NS_PER_MINUTE), fact.ts]
             case OrderChanged(status=OrderStatus.REJECTED) if not fact.cause.startswith(_OUR_REFUSAL):
                 state.rejects.append(fact.ts)
-            case TradeClosed():
+            case TradeClosed(is_leg=False) | PairEnded() if not isinstance(fact, PairEnded) or fact.num_legs:
                 state.streak = self.losses_in_row(fact.ts) + 1 if fact.net < 0.0 else 0
                 state.last_loss = fact.ts if fact.net < 0.0 else state.last_loss
             case Difference() if not fact.is_repaired and fact.kind is not DifferenceKind.BALANCE:

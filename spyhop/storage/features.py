@@ -18,7 +18,7 @@ from spyhop.clock import NS_PER_S, utc
 from spyhop.errors import SnapshotMismatch
 from spyhop.model.decisions import LEAD_FOLLOW, STRATEGIES, Decision, Intent
 from spyhop.model.entries import Entry
-from spyhop.model.orders import OrderChanged, OrderStatus, Purpose, TradeClosed
+from spyhop.model.orders import OrderChanged, OrderStatus, PairEnded, Purpose, TradeClosed
 from spyhop.model.rows import DETECTORS, Rows
 from spyhop.model.tape import Side
 from spyhop.model.verdicts import Refused
@@ -199,7 +199,10 @@ class FeatureBook:
                 case OrderChanged() as changed:
                     if changed.order.purpose is Purpose.ENTRY and changed.status in _DEAD and not changed.filled:
                         self._open.pop(changed.order.intent_seq, None)
-                case TradeClosed() as trade:
+                case PairEnded() as pair:
+                    # what is learnt from is one market's: two legs are no example of it
+                    self._open.pop(pair.intent_seq, None)
+                case TradeClosed(is_leg=False) as trade:
                     closed.append((trade, self._open.pop(trade.intent_seq, None)))
         if decisions:
             newest = max(decision.ts for decision in decisions.values())

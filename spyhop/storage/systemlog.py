@@ -21,6 +21,7 @@ from spyhop.model.orders import (
     Liquidated,
     OrderChanged,
     OrderStatus,
+    PairEnded,
     Reconciled,
     TradeClosed,
 )
@@ -158,6 +159,13 @@ def _said_of_orders(message: Fact, instruments: dict[int, Instrument]) -> tuple[
             text = (
                 f"trade {m.trade_id} closed by {m.exit_purpose}: gross {m.gross:.4f} fees {m.fees:.4f} "
                 f"funding {m.funding:.4f} net {m.net:.4f}"
+            )
+            return "INFO", _of(m.instrument, instruments, text)
+        case PairEnded() as m:
+            why = f", {m.reason}" if m.reason else ""
+            text = (
+                f"pair of intent {m.intent_seq} with {instruments[m.hedge].symbol} ended{why}: {m.num_legs} legs, "
+                f"gross {m.gross:.4f} fees {m.fees:.4f} funding {m.funding:.4f} net {m.net:.4f}"
             )
             return "INFO", _of(m.instrument, instruments, text)
         case Difference() as m:

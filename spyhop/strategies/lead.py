@@ -34,6 +34,8 @@ class LeadParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     mode: Literal["off", "gate", "weight"] = "off"
     enters: bool = False
+    hedge: bool = False
+    """Whether what LEAD_FOLLOW enters is hedged with the leader; its exits are then of the two together."""
     direction: Literal["both", "long", "short"] = "both"
     window_s: Annotated[float, msgspec.Meta(ge=1, le=3_600)] = 300.0
     """Over which the leader's return is taken, from second to second."""

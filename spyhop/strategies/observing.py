@@ -10,6 +10,7 @@ worth its prices are.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from math import inf
@@ -18,6 +19,7 @@ import msgspec
 import numpy as np
 
 from spyhop.clock import NS_PER_S
+from spyhop.model.decisions import Hedge
 from spyhop.model.instruments import Instrument
 from spyhop.model.observations import Leader, LeadFeatures, Observation
 from spyhop.model.rows import TIMEFRAME, Health
@@ -40,6 +42,7 @@ class Sight(msgspec.Struct, frozen=True):
     ts_book: int
     lag: int
     is_sound: bool = True
+    spread_frac: float = 0.0
 
     def age(self, ts: int) -> int:
         """Return how old its book is at `ts`."""
@@ -128,6 +131,7 @@ class Observer:
             ts_book=int(row["ts_book"]),
             lag=int(row["venue_lag"]),
             is_sound=not int(row["health"]) & _UNSOUND,
+            spread_frac=(int(row["ask"]) - int(row["bid"])) * self._instruments[number].tick / float(row["mid"]),
         )
         self._known.sights[number] = sight
         if number in self._leading and sight.is_sound:
@@ -164,6 +168,17 @@ class Observer:
             side=int(side_of(leader_return, spread, self._params)),
             compression=1.0 - spread / entry_spread if entry_spread else 0.0,
         )
+
+    def hedge(self, number: int, side: Side) -> Hedge | None:
+        """Return the hedge of an entry on `side` of a market that is led: its leader, at the mid toward our side."""
+        leader = self.leaders.get(number)
+        sight = self._known.sights.get(leader) if leader is not None else None
+        if leader is None or sight is None or not sight.is_sound:
+            return None
+        ticks = sight.mid / self._instruments[leader].tick
+        # the hedge is on the other side: a sale is decided at the mid rounded up
+        reference = math.ceil(ticks - 1e-6) if side is Side.BUY else math.floor(ticks + 1e-6)
+        return Hedge(instrument=leader, reference=reference, spread_frac=sight.spread_frac)
 
     def _basis(self, follower: int, ts: int) -> float | None:
         exchange = self._exchanges.get(follower)

@@ -257,6 +257,7 @@ class DecisionStage:
             *self._commands(standing),
             *signal_filter.obstacles(signal, self._params.filter),
             *lead_rules.staleness(features, self._lead),
+            *self._unhedged(int(row["instrument"])),
         )
         is_early = ts - standing.asked < self._params.filter.min_trade_interval_s * NS_PER_S
         if not is_new and (reasons or is_early):
@@ -313,8 +314,18 @@ class DecisionStage:
             said.append("the session has ended for this instrument")
         return said
 
+    def _unhedged(self, number: int) -> list[str]:
+        """Return why an entry of LEAD_FOLLOW cannot be hedged, if it is to be."""
+        leader = self._state.standings[self._observer.leaders[number]]
+        if not self._lead.hedge:
+            return []
+        if leader.is_ended:
+            return ["the session has ended for the leader"]
+        return ["the leader's market is held or entered already"] if leader.lots or leader.entering else []
+
     def _intent(self, row: np.void, decision: Decision, reference: int, planned: Exits, age_ns: int) -> Intent:
         instrument = self._instruments[decision.instrument]
+        is_hedged = decision.strategy == LEAD_FOLLOW and self._lead.hedge
         return Intent(
             seq=self._state.num_intents,
             ts=decision.ts,
@@ -331,4 +342,5 @@ class DecisionStage:
             atr=float(row["evidence"]["atr"]),
             spread=(int(row["ask"]) - int(row["bid"])) * instrument.tick,
             data_age_ns=age_ns,
+            hedge=self._observer.hedge(decision.instrument, decision.side) if is_hedged else None,
         )

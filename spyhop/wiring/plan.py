@@ -13,6 +13,7 @@ from spyhop.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_S, Clock
 from spyhop.config.settings import Settings, decoded, encoded
 from spyhop.engine.streams import END_OF_TIME
 from spyhop.errors import UserError
+from spyhop.execution.couples import check_hedge
 from spyhop.identity import session_id
 from spyhop.model.control import Session
 from spyhop.model.instruments import Instrument
@@ -21,6 +22,7 @@ from spyhop.simulation.feed import usual_instrument
 from spyhop.storage import journal
 from spyhop.storage.files import replace_durably
 from spyhop.storage.lake import Lake
+from spyhop.strategies.observing import leaders
 from spyhop.venues.endpoints import Endpoints
 from spyhop.venues.net.limits import Limit
 from spyhop.wiring.venues import listed
@@ -130,13 +132,17 @@ def plan_session(settings: Settings, request: RunRequest, clock: Clock) -> Sessi
         instruments = tuple(usual_instrument(symbol) for symbol in wanted.symbols)
         source = GeneratedSource(wanted.seed, now // NS_PER_DAY * NS_PER_DAY)
         what = f"generative market, seed {wanted.seed}"
+    numbered = tuple(instrument.numbered(number) for number, instrument in enumerate(instruments))
+    if settings.lead.hedge:
+        for follower, leader in leaders(numbered).items():
+            check_hedge(numbered[follower], numbered[leader])
     session = Session(
         id=session_id(now),
         started=now,
         mode=request.mode,
         source=what,
         is_simulated=is_simulated(source) or any(instrument.is_simulated for instrument in instruments),
-        instruments=tuple(instrument.numbered(number) for number, instrument in enumerate(instruments)),
+        instruments=numbered,
         settings=encoded(settings),
         version=spyhop.__version__,
         runner=request.runner,
