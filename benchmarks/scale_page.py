@@ -140,7 +140,7 @@ def _measured(counts: Sequence[Count]) -> list[str]:
         "the last third of the window than in the first. Neighbours are all other processes but the simulator.",
         '"Without Ray" is a session in one process over the same simulator (`--local`): same sockets, nodes,',
         "tape and ledger; the rest of what the session on Ray takes is Ray's share. That counts as Ray's also what",
-        "checkpoints and metrics of the actors cost, and is too high by it.",
+        "checkpoints and metrics of the actors cost, so it is somewhat too high.",
     ]
 
 
