@@ -18,7 +18,7 @@ from spyhop.model.control import Session
 from spyhop.model.decisions import LEAD_FOLLOW, Decision, Intent
 from spyhop.model.entries import Entry
 from spyhop.model.instruments import Instrument
-from spyhop.model.orders import TradeClosed
+from spyhop.model.orders import PairEnded, TradeClosed
 from spyhop.model.tape import EVENT, Events, Flag, Kind, Side
 from spyhop.numerics.follow import HORIZON, STOP, TAKE_PROFIT
 from spyhop.numerics.statistics import t_interval
@@ -256,6 +256,27 @@ def said(what: str, earned: npt.NDArray[np.float64], more: str = "", level: floa
     bounds = f"[{interval[0]:+.2f}, {interval[1]:+.2f}]"
     sys.stdout.write(f"{what}: {len(earned)} trades, {earned.mean():+.2f} bp before costs {bounds} {more}\n")
     return interval
+
+
+@pytest.mark.slow
+def test_what_is_hedged_has_two_legs_and_one_result(tmp_path: Path, prepared_kernels: None) -> None:
+    tapes = generated(1, 2_000.0)
+    short = tuple(events[events["ts_recv"] < START + 3 * NS_PER_MINUTE] for events in tapes)
+    entries = played((short[0], short[1]), following(replace(QUICK, hedge=True), tmp_path))
+    trades = followed(entries)
+    pairs = [entry.message for entry in entries if isinstance(entry.message, PairEnded)]
+    assert len(pairs) > 3
+    assert all(pair.num_legs == 2 and not pair.reason for pair in pairs)
+    for pair in pairs:
+        legs = [trade for trade in trades if trade.intent_seq == pair.intent_seq]
+        assert sorted(trade.instrument for trade in legs) == [LEADING.id, LED.id]
+        assert legs[0].side is legs[1].side.opposite
+        # as much base currency on the one side as on the other, up to a lot
+        amounts = [trade.lots * (LEADING, LED)[trade.instrument].lot for trade in legs]
+        assert abs(amounts[0] - amounts[1]) <= max(LEADING.lot, LED.lot)
+        assert pair.net == pytest.approx(sum(trade.net for trade in legs))
+        assert pair.fees > 3.9 * 4e-4 * pair.notional  # four times the taker fee
+    assert all(trade.is_leg for trade in trades)
 
 
 CHANNELS = {"trades": [Kind.TRADE], "book": [Kind.LEVEL, Kind.SNAPSHOT]}
