@@ -427,6 +427,7 @@ def test_lives_that_begin_after_the_end_say_nothing(room: Room) -> None:
     played(scene)
 
 
+@pytest.mark.slow
 def test_an_executor_that_dies_behind_the_end_is_told_of_it_again(room: Room) -> None:
     async def scene() -> None:
         async with room.alive("orders"), room.alive("two"):
