@@ -17,13 +17,15 @@ from typing import Any, Protocol
 import msgspec
 from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
 
+from actors.health import Health, node_id, resident_mb
 from actors.metrics import Meters
 from actors.orphans import Parent
-from actors.pasts import become, told_by
+from actors.pasts import become, repeated_by, told_by
 from spyhop.clock import NS_PER_S, Clock
 from spyhop.engine.edges import Receipt
 from spyhop.engine.vessels import RECORDS, FeedVessel, RiskVessel, Vessel
 from spyhop.errors import JournalDamaged, StateError
+from spyhop.model.control import Obeyed, Word
 from spyhop.model.verdicts import EpochBegan
 from spyhop.storage.checkpoints import read_checkpoint, write_checkpoint
 
@@ -55,20 +57,6 @@ class Target(msgspec.Struct, frozen=True):
 
     handle: Any
     edge: str
-
-
-class Health(msgspec.Struct, frozen=True):
-    """What an actor says of itself: how long its loop has not turned, and nothing moved; what it holds, in MB."""
-
-    name: str
-    pid: int
-    beat_age_s: float
-    is_connected: bool
-    is_finished: bool
-    restarts: int
-    statistics: dict[str, float]
-    idle_s: float = 0.0
-    resident_mb: float = 0.0
 
 
 class Pace(Protocol):
@@ -169,8 +157,11 @@ class Carrier:
                 with self._final():
                     await become(self.vessel, past)
                 self.restarts = max(self.restarts, past.epoch)
-            if self.restarts:
-                self.begin_epoch(await ledger.committed.remote("risk"))
+            if self.restarts and isinstance(self.vessel, RiskVessel):
+                # what a life said that is over, and this checkpoint does not know: epochs, and an operator's words
+                said, committed = await repeated_by(ledger, self.vessel.node.seq), await ledger.committed.remote("risk")
+                self.vessel.node.turns.repeat(said)
+                self.begin_epoch(committed)
 
     def _back_off_s(self) -> float:
         # Ray restarts at once and for ever; what crashes on every start must not take the machine with it
@@ -186,6 +177,15 @@ class Carrier:
         # the conductor asks again when an answer was late; a life has one epoch
         if isinstance(self.vessel, RiskVessel) and not self._is_connected.is_set():
             self.vessel.node.begin_epochs([EpochBegan(ts=0, epoch=self.restarts + 1, at_seq=committed)])
+
+    async def obey(self, word: Word) -> Obeyed | None:
+        """Hand a supervisor an operator's word; return how it was obeyed, None while it is to be said again."""
+        await self._is_connected.wait()
+        assert isinstance(self.vessel, RiskVessel)
+        with self._final():
+            obeyed = self.vessel.obey(word)
+        self._stir()
+        return obeyed
 
     def drain(self) -> None:
         """End a feed where it is."""
@@ -369,13 +369,8 @@ class Carrier:
             self._statistics,
             (now - self._moved) / NS_PER_S,
             resident_mb(),
+            node_id(),
         )
-
-
-def resident_mb() -> float:
-    """Return how much memory this process holds, in MB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 async def _within(event: asyncio.Event, seconds: float) -> bool:

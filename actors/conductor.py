@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import ray
 
-from actors.carrier import LOST, Health, Target
+from actors.carrier import LOST, Target
+from actors.health import Health
+from actors.metrics import Meters
 from actors.orphans import Parent
 from actors.stages import leave_on_failure
+from spyhop.model.control import Obeyed, Word
 
 log = logging.getLogger(__name__)
 
+CONDUCTOR, SUPERVISOR = "conductor", "risk"
 SWEEP_S = 0.5
 HEALTH_TIMEOUT_S = 3.0
 CLOSE_TIMEOUT_S = 60.0
@@ -33,6 +37,8 @@ MEMORY_LIMIT_MB = 3_000.0
 MEMORY_PATIENCE_S = 600.0
 """How long one that was started anew for its memory is left alone: it may need what it holds."""
 RESTART_POLL_S = 0.1
+COUNTED = WEDGED, PLANNED, SEEN = "wedged_kills", "planned_restarts", "actor_restarts"
+"""What is counted, by actor."""
 
 
 class Placement(msgspec.Struct, frozen=True):
@@ -80,11 +86,12 @@ class Conductor:
         self._restarts: dict[str, int] = dict.fromkeys(self._placements, 0)
         self._is_finished = False
         self._is_draining = False
+        self._counts: Counter[str] = Counter()
         self._life = asyncio.get_running_loop().create_task(self._run())
         self._life.add_done_callback(leave_on_failure)
 
     def __repr__(self) -> str:
-        return "conductor"
+        return CONDUCTOR
 
     async def _run(self) -> None:
         for placement in self._placements.values():
@@ -94,9 +101,10 @@ class Conductor:
             for name in self._handles:
                 group.create_task(self._watch(name))
             group.create_task(self._restart_planned())
-            parent = Parent()
+            parent, meters = Parent(), Meters(CONDUCTOR)
             while not self._is_finished:
                 parent.leave_without()
+                meters.publish(self._statistics())
                 await self._finish_if_done()
                 await asyncio.sleep(SWEEP_S)
 
@@ -117,6 +125,7 @@ class Conductor:
     async def _restart(self, name: str) -> None:
         before = self._health.get(name)
         log.warning("%s is started anew", name)
+        self._counts[f"{PLANNED}:{name}"] += 1
         ray.kill(self._handles[name], no_restart=False)
         while not self._is_finished:
             now = self._health.get(name)
@@ -133,6 +142,7 @@ class Conductor:
             if health.beat_age_s > self._wedged_s:
                 # first of all, because a loop that does not turn answers nothing that is asked of it below
                 log.error("%s has not turned its loop for %.0f s; killing it", name, health.beat_age_s)
+                self._counts[f"{WEDGED}:{name}"] += 1
                 ray.kill(handle, no_restart=False)
             if not health.is_connected:
                 # new or restarted: Ray gave it its arguments back, but not its neighbours
@@ -150,6 +160,7 @@ class Conductor:
         last = self._health.get(name)
         if last is not None and last.pid != health.pid:
             self._restarts[name] += 1
+            self._counts[f"{SEEN}:{name}"] += 1
             log.warning("%s was restarted (pid %d, then %d)", name, last.pid, health.pid)
         self._health[name] = health
         now = asyncio.get_running_loop().time()
@@ -157,6 +168,17 @@ class Conductor:
             log.warning("%s holds %.0f MB", name, health.resident_mb)
             self._spared_until[name] = now + MEMORY_PATIENCE_S
             self._plan([name])
+
+    def _stalled(self) -> list[str]:
+        return [one.name for one in self._health.values() if not one.is_finished and one.idle_s > STALLED_S]
+
+    def _statistics(self) -> dict[str, float]:
+        stalled = self._stalled()
+        return {
+            **{name: float(count) for name, count in self._counts.items()},
+            **{f"stalled:{name}": float(name in stalled) for name in self._placements},
+            **{f"silent:{name}": float(name in self._silent) for name in self._placements},
+        }
 
     def _plan(self, names: Iterable[str]) -> None:
         self._planned += [name for name in names if name not in self._planned]
@@ -178,6 +200,14 @@ class Conductor:
     async def drain(self) -> None:
         """End every feed where it is; what is in flight still arrives."""
         self._is_draining = True
+
+    async def tell(self, word: Word) -> Obeyed | None:
+        """Hand the supervisor an operator's word; return how it was obeyed, None while it is to be said again."""
+        try:
+            obeyed: Obeyed | None = await _answered(self._handles[SUPERVISOR].obey.remote(word))
+        except LOST:
+            return None
+        return obeyed
 
     async def restart(self, names: Sequence[str]) -> list[str]:
         """Start actors anew, all without names, one after the other while the rest works; return who will be.
@@ -203,7 +233,7 @@ class Conductor:
             dict(self._restarts),
             self._is_draining,
             self._is_finished,
-            [health.name for health in self._health.values() if not health.is_finished and health.idle_s > STALLED_S],
+            self._stalled(),
             list(self._planned),
             self._folder,
         )

@@ -11,7 +11,8 @@ from typing import TypeVar
 import msgspec
 import ray
 
-from actors.carrier import METRICS_EVERY_S, Health, Target
+from actors.carrier import METRICS_EVERY_S, Target
+from actors.health import Health, node_id, resident_mb
 from actors.lines import Door, Entrance
 from actors.metrics import Meters
 from actors.orphans import Parent
@@ -171,7 +172,15 @@ class LedgerActor:
         age = (self._clock.monotonic_ns() - self._beat) / NS_PER_S
         statistics = self._outage.statistics(self._clock.monotonic_ns())
         return Health(
-            self._name, os.getpid(), age, is_connected=True, is_finished=True, restarts=0, statistics=statistics
+            self._name,
+            os.getpid(),
+            age,
+            is_connected=True,
+            is_finished=True,
+            restarts=0,
+            statistics=statistics,
+            resident_mb=resident_mb(),
+            node=node_id(),
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from spyhop.engine.rebuilding import Past, past_of
 from spyhop.engine.vessels import RECORDS_DECODER, RiskVessel
-from spyhop.model.entries import Entry
+from spyhop.model.entries import Entry, Recorded
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +26,13 @@ async def become(vessel: RiskVessel, past: Past) -> None:
         log.warning("no checkpoint: rebuilt from the %d entries that the ledger keeps", past.num_entries)
 
 
-async def _entries(ledger: Any, stage: str) -> list[Entry]:
+async def repeated_by(ledger: Any, first: int) -> list[Recorded]:
+    """Return what the ledger actor keeps of the stage risk from its `first`-th entry on."""
+    return [entry.message for entry in await _entries(ledger, "risk", first)]
+
+
+async def _entries(ledger: Any, stage: str, first: int = 0) -> list[Entry]:
     entries: list[Entry] = []
-    while said := RECORDS_DECODER.decode(await ledger.entries.remote(stage, len(entries))).entries:
+    while said := RECORDS_DECODER.decode(await ledger.entries.remote(stage, first + len(entries))).entries:
         entries += said
     return entries

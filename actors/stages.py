@@ -14,12 +14,14 @@ from pathlib import Path
 
 import ray
 
-from actors.carrier import Carrier, Companion, Health, Pace, Target
+from actors.carrier import Carrier, Companion, Pace, Target
+from actors.health import Health
 from actors.lines import Door, Entrance, Line
 from actors.metrics import Meters
 from spyhop.clock import WallClock
 from spyhop.engine.edges import Receipt
 from spyhop.engine.vessels import RECORDS, Vessel
+from spyhop.model.control import Obeyed, Word
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +101,10 @@ class RiskSupervisor(StageActor):
         """Take the far ends; first become what the ledger knows, and after a restart begin an epoch behind that."""
         await self._carrier.take_over(targets[RECORDS].handle)
         self._carrier.connect(self._watched(targets))
+
+    async def obey(self, word: Word) -> Obeyed | None:
+        """Take an operator's word; return how it was obeyed once that is durable, None while it is to be said again."""
+        return await self._carrier.obey(word)
 
 
 class OrderActor(StageActor):

@@ -23,7 +23,8 @@ from pathlib import Path
 import msgspec
 import ray
 
-from actors.carrier import LOST, Health
+from actors.carrier import LOST
+from actors.health import Health
 from benchmarks.output import say
 from cluster.launch import conduct
 from cluster.origins import simulator

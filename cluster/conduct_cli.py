@@ -1,4 +1,4 @@
-"""`spyhop drain` and `spyhop restart`: words to a session that runs on a Ray."""
+"""`spyhop drain`, `restart`, `pause`, `resume` and `set`: words to a session that runs on a Ray."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ def register(app: typer.Typer, study_app: typer.Typer) -> None:
     """Add the commands of this module to the command line."""
     app.command()(drain)
     app.command()(restart)
+    app.command()(pause)
+    app.command()(resume)
+    app.command(name="set")(change)
 
 
 def drain(*, address: Address = None) -> None:
@@ -31,3 +34,30 @@ def restart(
     from cluster import conduct
 
     conduct.restart(address or "auto", actors or [])
+
+
+def pause(*, address: Address = None) -> None:
+    """Enter nothing until `spyhop resume`: resting entries are taken back, what is held keeps its exits."""
+    from cluster import conduct
+
+    conduct.pause(address or "auto")
+
+
+def resume(*, address: Address = None) -> None:
+    """End a pause; other causes of a halt stay."""
+    from cluster import conduct
+
+    conduct.resume(address or "auto")
+
+
+def change(
+    assignments: Annotated[
+        list[str], typer.Argument(metavar="KEY=VALUE...", help="Such as risk.limits.max_trades_per_day=20.")
+    ],
+    *,
+    address: Address = None,
+) -> None:
+    """Change settings of the running session, all or none: limits, bounds of risk states, sizing."""
+    from cluster import conduct
+
+    conduct.change(address or "auto", assignments)

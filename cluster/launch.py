@@ -18,7 +18,7 @@ import msgspec
 import ray
 
 from actors.carrier import LOST
-from actors.conductor import MEMORY_LIMIT_MB, WEDGED_S, Conductor, Placement, SystemHealth, place
+from actors.conductor import CONDUCTOR, MEMORY_LIMIT_MB, WEDGED_S, Conductor, Placement, SystemHealth, place
 from actors.desks import desk_post, listener
 from actors.ledger import LedgerActor
 from actors.stages import EnsembleActor, ExecutorActor, FeedActor, OrderActor, RiskSupervisor
@@ -37,12 +37,11 @@ from spyhop.wiring import kernels, nodes
 from spyhop.wiring.accounts import routes
 from spyhop.wiring.killing import KillSwitch
 from spyhop.wiring.plan import Pacing, SessionPlan
-from spyhop.wiring.records import SessionKeeper
+from spyhop.wiring.records import ledger_keeper
 from spyhop.wiring.sessions import pacing
 
 log = logging.getLogger(__name__)
 
-CONDUCTOR = "conductor"
 POLL_S = 0.2
 STOP_TIMEOUT_S = 30.0
 SEEN_WITHIN_S = 60.0
@@ -72,7 +71,7 @@ def placements(plan: SessionPlan, pace: Pacing, topology: Topology | None = None
         orders, OrderActor if plan.is_live else ExecutorActor, partial(nodes.order_vessel, plan), order_edges
     )
     placed = [
-        Placement("ledger", LedgerActor, ("ledger", partial(SessionKeeper, plan)), {"num_cpus": 0.1}, {}),
+        Placement("ledger", LedgerActor, ("ledger", partial(ledger_keeper, plan)), {"num_cpus": 0.1}, {}),
         _beside(order_stage, listener) if plan.is_live else order_stage,
         stage(
             "risk",

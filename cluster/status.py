@@ -14,10 +14,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from actors.carrier import LOST, Health
-from actors.conductor import SystemHealth
+from actors.carrier import LOST
+from actors.conductor import CONDUCTOR, SystemHealth
+from actors.health import Health
 from cluster.commands import print_json, stdout
-from cluster.launch import CONDUCTOR
 from cluster.rays import NAMESPACE, joined_ray
 from cluster.terminal import event_time, stopping
 from cluster.topology import ORDERS, PAPER
@@ -107,17 +107,16 @@ def status_of(health: SystemHealth, hosts: dict[str, str] | None = None) -> Stat
 
 def _actor_line(actor: Health, health: SystemHealth, hosts: dict[str, str]) -> ActorLine:
     said = actor.statistics
-    node = str(getattr(actor, "node", ""))
     return ActorLine(
         actor.name,
-        hosts.get(node, node[:8]),
+        hosts.get(actor.node, actor.node[:8]),
         actor.pid,
         actor.name not in health.silent,
         actor.beat_age_s,
         health.restarts.get(actor.name, 0),
         said.get("lag_s", 0.0),
         int(said.get("unsent", 0.0) + said.get("mailbox", 0.0)),
-        float(getattr(actor, "resident_mb", 0.0)),
+        actor.resident_mb,
     )
 
 

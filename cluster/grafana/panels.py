@@ -154,6 +154,14 @@ SYSTEM = Board(
                 panel("Restarts", "none", latest("restarts"), steps=_BAD),
                 panel("Mailboxes", "none", latest("mailbox")),
                 panel("Not sent yet", "none", latest("unsent")),
+                panel(
+                    "Seen by the conductor: restarts, planned, wedged",
+                    "none",
+                    latest("actor_restarts", "code"),
+                    latest("planned_restarts", "code"),
+                    latest("wedged_kills", "code"),
+                ),
+                panel("Stalled or silent", "none", latest("stalled", "code"), latest("silent", "code"), steps=_BAD),
             ),
         ),
         (

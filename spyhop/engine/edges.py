@@ -72,6 +72,7 @@ class Outbox:
         self.limit = limit
         self.first = 0  # the oldest message kept
         self.next = 0  # the number that the next message gets
+        self.heard = 0  # the newest promise that the receiver is known to have had, in whatever life it was made
         self._kept: deque[Parcel] = deque()
         self._num_sent = 0  # how many of those kept need not be sent now
 
@@ -112,7 +113,7 @@ class Outbox:
 
     def acknowledge(self, receipt: Receipt) -> None:
         """Forget what is durable there and move to what is wanted; raise StateError if that is gone."""
-        kept = self._kept
+        kept, self.heard = self._kept, max(self.heard, receipt.wanted.watermark)
         while kept and receipt.durable.covers(kept[0]):
             self.first = kept.popleft().end
             self._num_sent -= 1

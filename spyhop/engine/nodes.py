@@ -13,8 +13,8 @@ from __future__ import annotations
 import heapq
 import operator
 from collections import deque
-from collections.abc import Collection, Sequence
-from typing import Any, Protocol
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -22,17 +22,18 @@ import numpy as np
 from spyhop.engine.mailbox import Mailbox
 from spyhop.engine.pyramiding import Pyramiding
 from spyhop.engine.rebuilding import Both, Past
+from spyhop.engine.stages import Deciding, Judging, Ordering
 from spyhop.engine.streams import END_OF_TIME, ArrayStreams, MessageStream
+from spyhop.engine.turns import Turns
 from spyhop.model import rows as rows_model
-from spyhop.model.decisions import Decision, Intent
+from spyhop.model.control import Obeyed, Word
+from spyhop.model.decisions import Intent
 from spyhop.model.entries import Entry, Recorded
 from spyhop.model.observations import Observation
 from spyhop.model.orders import Command, Fact, Report
 from spyhop.model.rows import ROW, Rows
-from spyhop.model.tape import Events
 from spyhop.model.verdicts import Approved, EpochBegan, RiskStateChanged, Verdict
-from spyhop.ports import Stage
-from spyhop.risk.recovery import Told, retell
+from spyhop.risk.recovery import retell
 from spyhop.risk.standing import Notice
 
 Wish = Intent | Observation
@@ -48,47 +49,6 @@ _REPORTS = msgspec.msgpack.Decoder(list[Report])
 
 
 _time = operator.attrgetter("ts")
-
-
-class DecisionOutputLike(Protocol):
-    """What a decision stage answers to a row."""
-
-    @property
-    def probabilities(self) -> np.ndarray[Any, Any]: ...
-    @property
-    def decision(self) -> Decision | None: ...
-    @property
-    def intent(self) -> Intent | None: ...
-    @property
-    def observation(self) -> Observation | None: ...
-
-
-class Deciding(Stage, Protocol):
-    """What a DecisionNode asks of its stage.
-
-    `decides` says of a row, before it is judged, whether something may be decided on it. It depends on the rows so far
-    and on nothing else.
-    """
-
-    def decides(self, row: np.void) -> bool: ...
-    def on_row(self, row: np.void) -> DecisionOutputLike: ...
-    def on_fact(self, fact: Fact) -> None: ...
-
-
-class Judging(Stage, Told, Protocol):
-    """What a RiskNode asks of its stage: to judge, and to be told what it judged in a life before."""
-
-    def on_intent(self, intent: Intent) -> Verdict: ...
-
-
-class Ordering(Stage, Protocol):
-    """What an OrderNode asks of its stage."""
-
-    @property
-    def is_idle(self) -> bool: ...
-    def on_approved(self, approved: Approved) -> list[Fact]: ...
-    def on_risk_state(self, changed: RiskStateChanged) -> list[Fact]: ...
-    def advance(self, events: Events, until: int) -> list[Fact]: ...
 
 
 class DecisionOutput(msgspec.Struct, frozen=True):
@@ -202,28 +162,45 @@ class RiskNode:
         self.intents: MessageStream[Wish] = MessageStream("intents")
         self.facts: MessageStream[Fact] = MessageStream("facts")
         self.seq = 0
-        self._epochs: list[EpochBegan] = []
+        self.turns = Turns()
 
-    def begin_epochs(self, epochs: Sequence[EpochBegan]) -> None:
-        """Let fencing epochs begin at the entries they name (a restart's own, or those of a journal)."""
-        self._epochs = sorted([*self._epochs, *epochs], key=lambda began: began.at_seq)
+    def begin_epochs(self, epochs: Iterable[EpochBegan]) -> None:
+        """Let fencing epochs begin at the entries they name."""
+        self.turns.begin(epochs)
+
+    def tell(self, word: Word, heard: int = 0) -> bool:
+        """Take an operator's word, also in the next step only; False where it must be said again later.
+
+        `heard` is what the order stage was promised, perhaps by a life that is over.
+        """
+        return self.turns.tell(word, self.seq, max(self._reached, heard))
+
+    @property
+    def _reached(self) -> int:
+        head = self.intents.peek()
+        return head.ts if head is not None else self.intents.watermark
 
     def step(self) -> RiskOutput:
-        """Judge every intent and every observation for which all earlier facts are known."""
+        """Judge every intent and every observation, and obey every word, for which all earlier facts are known."""
         approved: list[Ticket] = []
         entries: list[Entry] = []
-        while (head := self.intents.peek()) is not None and self.facts.watermark >= head.ts:
-            self._learn(head.ts)
-            self._open_epochs(head.ts, entries)
-            wish = self.intents.pop()
-            said = self._judged(wish)
+        while (ts := self._next()) is not None and self.facts.watermark >= ts:
+            self._learn(ts)
+            self._open_epochs(ts, entries)
+            said = self._obeyed(ts) if self.turns.next_word == ts else self._judged(self.intents.pop())
             entries += [self._entry(message) for message in said]
             approved += [message for message in said if isinstance(message, Approved | RiskStateChanged)]
-        head = self.intents.peek()
-        watermark = head.ts if head is not None else self.intents.watermark
+        watermark = min(self._reached, self.turns.next_word)
         if watermark == END_OF_TIME:
             self._learn(self.facts.watermark)
         return RiskOutput(approved, entries, watermark)
+
+    def _next(self) -> int | None:
+        """Return when there is something to say next: at one instant a word comes before a wish."""
+        if self.turns.next_word <= self._reached and self.turns.next_word < END_OF_TIME:
+            return self.turns.next_word
+        head = self.intents.peek()
+        return head.ts if head is not None else None
 
     def _learn(self, before: int) -> None:
         for fact in self.facts.take_before(before):
@@ -247,11 +224,16 @@ class RiskNode:
             self._adds.on_verdict(verdict)
         return verdict
 
+    def _obeyed(self, ts: int) -> list[Obeyed | Notice]:
+        word = self.turns.take()
+        obeyed = Obeyed(ts=ts, word=word, refused=self._stage.on_word(word, ts))
+        self.turns.remember([obeyed])
+        return [obeyed, *(msgspec.structs.replace(notice, ts=ts) for notice in self._stage.take_notices())]
+
     def _open_epochs(self, ts: int, entries: list[Entry]) -> None:
-        while self._epochs and self._epochs[0].at_seq <= self.seq:
-            began = msgspec.structs.replace(self._epochs.pop(0), ts=ts)
+        while (began := self.turns.epoch_due(self.seq)) is not None:
             self._stage.begin_epoch(began.epoch)
-            entries.append(self._entry(began))
+            entries.append(self._entry(msgspec.structs.replace(began, ts=ts)))
 
     def _entry(self, message: Recorded) -> Entry:
         self.seq += 1
@@ -260,6 +242,7 @@ class RiskNode:
     def rebuild(self, past: Past) -> None:
         """Become, before the first step, what had said all that the ledger keeps, and nothing else."""
         retell(self._stage if self._adds is None else Both(self._stage, self._adds), past.said)
+        self.turns.remember(entry.message for entry in past.said)
         self.seq = past.num_entries
         self.intents.restore([], past.ts)
         self.facts.restore([], past.ts)
@@ -274,13 +257,15 @@ class RiskNode:
                 self.facts.watermark,
                 self.seq,
                 self._adds.snapshot() if self._adds is not None else b"",
+                self.turns.snapshot(),
             )
         )
 
     def restore(self, snapshot: bytes) -> None:
-        stage, intents, intents_mark, facts, facts_mark, self.seq, adds = msgspec.msgpack.decode(
-            snapshot, type=tuple[bytes, bytes, int, bytes, int, int, bytes]
+        stage, intents, intents_mark, facts, facts_mark, self.seq, adds, turns = msgspec.msgpack.decode(
+            snapshot, type=tuple[bytes, bytes, int, bytes, int, int, bytes, bytes]
         )
+        self.turns.restore(turns)
         self._stage.restore(stage)
         if self._adds is not None:
             self._adds.restore(adds)

@@ -13,7 +13,7 @@ import msgspec
 
 from spyhop.engine.pyramiding import FIRST_ADD, Pyramiding
 from spyhop.errors import StateError
-from spyhop.model.control import Control
+from spyhop.model.control import Control, Word
 from spyhop.model.entries import Entry
 from spyhop.model.observations import Comparison, Observation
 from spyhop.model.orders import Fact
@@ -104,6 +104,9 @@ class Both:
 
     def on_control(self, control: Control, ts: int) -> None:
         self._stage.on_control(control, ts)
+
+    def on_word(self, word: Word, ts: int) -> str:
+        return self._stage.on_word(word, ts)
 
     def on_fact(self, fact: Fact) -> None:
         self._stage.on_fact(fact)

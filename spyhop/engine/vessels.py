@@ -22,6 +22,7 @@ from spyhop.engine.nodes import DecisionNode, OrderNode, RiskNode, Ticket, Wish
 from spyhop.engine.rebuilding import Past
 from spyhop.engine.streams import END_OF_TIME
 from spyhop.errors import StateError
+from spyhop.model.control import Obeyed, Word
 from spyhop.model.decisions import STRATEGIES
 from spyhop.model.entries import Entry
 from spyhop.model.orders import Fact, Report
@@ -261,6 +262,7 @@ class RiskVessel(Vessel):
     def __init__(self, node: RiskNode) -> None:
         super().__init__(node, ["intents", "facts"], ["approved", RECORDS])
         self.node = node
+        self._kept_after: dict[int, int] = {}  # records that an answer to a word waits for
         self._told: deque[tuple[int, dict[str, Position]]] = deque()  # records, and how far the inlets were with them
         self._in_ledger = dict.fromkeys(self._inlets, Position())
 
@@ -275,6 +277,23 @@ class RiskVessel(Vessel):
             self.node.intents.put(_decoded(_INTENTS, messages)[num_known:], messages.watermark)
         else:
             self.node.facts.put(_decoded(_FACTS, messages)[num_known:], messages.watermark)
+        self._step()
+
+    def obey(self, word: Word) -> Obeyed | None:
+        """Take an operator's word; return how it was obeyed once that is kept, None while it is to be said again."""
+        if self._marks["approved"] == END_OF_TIME:
+            return Obeyed(ts=END_OF_TIME, word=word, refused="the session is over")
+        # a promise of a life that is over binds this one, which knows it from the order stage alone
+        heard = self.outboxes["approved"].heard
+        if heard and self.node.tell(word, heard):
+            self._step()
+            self.since_checkpoint += 1
+        obeyed, records = self.node.turns.answer(word.number), self.outboxes[RECORDS]
+        if obeyed is None or records.first < self._kept_after.setdefault(word.number, records.next):
+            return None
+        return obeyed
+
+    def _step(self) -> None:
         output = self.node.step()
         self._record(Records(output.entries))
         # at the end of time it hears more than it needed for what it said

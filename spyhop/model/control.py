@@ -18,6 +18,31 @@ class Control(StrEnum):
     DRAIN = "drain"  # end the session cleanly
 
 
+class Word(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator says to a running session: a command, or settings by their paths; `number` is its key.
+
+    A word that is said again under its number changes nothing.
+    """
+
+    number: int
+    control: Control | None = None
+    settings: dict[str, bool | int | float | str] = {}
+
+    @property
+    def text(self) -> str:
+        """Return what was said, for a person."""
+        changes = [f"{path} = {value}" for path, value in self.settings.items()]
+        return "; ".join([*changes, *([self.control.value] if self.control is not None else [])])
+
+
+class Obeyed(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="is"):
+    """A word took effect: before everything at `ts`, behind everything earlier; `refused` says why it did not."""
+
+    ts: int
+    word: Word
+    refused: str = ""
+
+
 class Session(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The head of a journal: enough to build the same stages again."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from spyhop.model.control import Obeyed
 from spyhop.model.decisions import Decision, Intent
 from spyhop.model.observations import Comparison
 from spyhop.model.orders import (
@@ -27,6 +28,7 @@ Recorded = (
     | Approved
     | Refused
     | EpochBegan
+    | Obeyed
     | RiskStateChanged
     | Comparison
     | OrderChanged

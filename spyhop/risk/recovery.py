@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from spyhop.model.control import Control
+from spyhop.model.control import Control, Obeyed, Word
 from spyhop.model.entries import Entry
 from spyhop.model.observations import Comparison, Observation
 from spyhop.model.orders import (
@@ -40,6 +40,7 @@ class Told(Protocol):
     def on_verdict(self, verdict: Verdict) -> None: ...
     def on_observation(self, observed: Observation) -> list[Notice]: ...
     def on_control(self, control: Control, ts: int) -> None: ...
+    def on_word(self, word: Word, ts: int) -> str: ...
     def on_fact(self, fact: Fact) -> None: ...
     def begin_epoch(self, epoch: int) -> None: ...
     def take_notices(self) -> list[Notice]: ...
@@ -61,6 +62,8 @@ def _take(stage: Told, entry: Entry) -> None:
             stage.on_verdict(verdict)
         case EpochBegan(epoch=epoch):
             stage.begin_epoch(epoch)
+        case Obeyed(ts=ts, word=word):
+            stage.on_word(word, ts)
         case Comparison(cause=Cause.DECISION, observed=observed):
             stage.on_observation(observed)
         case RiskStateChanged(instrument=scope) as changed if scope == EVERYTHING:

@@ -11,14 +11,15 @@ from typing import Annotated
 import msgspec
 
 from spyhop.clock import NS_PER_DAY, NS_PER_MINUTE, NS_PER_S
-from spyhop.errors import SnapshotMismatch, StateError
-from spyhop.model.control import Control
+from spyhop.errors import InvalidSetting, SnapshotMismatch, StateError
+from spyhop.model.control import Control, Word
 from spyhop.model.decisions import Intent
 from spyhop.model.instruments import Instrument
 from spyhop.model.observations import Observation
 from spyhop.model.orders import Fact, OrderChanged
 from spyhop.model.verdicts import Approved, Refused, RiskState, Verdict
 from spyhop.risk import hedging
+from spyhop.risk.changing import changed
 from spyhop.risk.health import HealthParams, Market
 from spyhop.risk.limits import UNLIMITED, Breach, Case, LimitParams, first_breach, validate
 from spyhop.risk.sizing import Conditions, Size, SizingParams, add_budget, profit_r, size
@@ -26,7 +27,7 @@ from spyhop.risk.standing import Notice, Standing, StandingState, since
 from spyhop.risk.states import RANK, StateParams, Watch, gravest, size_frac
 from spyhop.risk.tails import TailParams, TailRisk
 
-_LAYOUT = "risk 2"
+_LAYOUT = "risk 3"
 FOREVER = 1 << 62
 
 
@@ -54,6 +55,7 @@ class _State(msgspec.Struct):
     num_approved: int = 0
     lease_begins: int = 0
     lease_ends: int = FOREVER
+    settings: dict[str, bool | int | float | str] = {}  # changed by words, by path
 
 
 class RiskStage:
@@ -68,7 +70,8 @@ class RiskStage:
     ) -> None:
         if not start_equity > 0.0:
             raise ValueError(f"an account starts with equity above 0, not {start_equity}")
-        self._params, self._tails = params, TailRisk(params.tails)
+        self._asked = self._params = params
+        self._tails = TailRisk(params.tails)
         self._instruments = {instrument.id: instrument for instrument in instruments}
         self._standing = Standing(
             start_equity, instruments, params.states, params.health, params.limits.loss_cooldown_s
@@ -112,6 +115,26 @@ class RiskStage:
     def on_control(self, control: Control, ts: int = 0) -> None:
         """Obey an operator: PAUSE until RESUME; KILL and DRAIN for good. `ts` 0 is now, as far as events told it."""
         self._standing.on_control(control, ts)
+
+    def on_word(self, word: Word, ts: int) -> str:
+        """Obey an operator's word, its settings before its command; return why nothing of it was done, "" when it was.
+
+        Settings hold for what is judged from here on; what was approved and what was measured stays as it is.
+        """
+        settings = self._state.settings | word.settings
+        try:
+            params = changed(self._asked, settings)
+        except InvalidSetting as error:
+            return error.reason
+        self._state.settings = settings
+        self._adopt(params)
+        if word.control is not None:
+            self.on_control(word.control, ts)
+        return ""
+
+    def _adopt(self, params: RiskParams) -> None:
+        self._params = params
+        self._standing.adopt(params.states, params.limits.loss_cooldown_s)
 
     def begin_epoch(self, epoch: int) -> None:
         """Approve under `epoch` from here on; a fence never goes back, so a lower one changes nothing."""
@@ -160,6 +183,7 @@ class RiskStage:
             raise SnapshotMismatch("risk", _LAYOUT, layout)
         self._state = msgspec.msgpack.decode(state, type=_State)
         self._standing.restore(self._state.standing)
+        self._adopt(changed(self._asked, self._state.settings))
         self._tails.restore(tails)
 
     def statistics(self) -> dict[str, float]:
@@ -174,6 +198,7 @@ class RiskStage:
             "margin_in_use": standing.exposure.margin,
             "losses_in_row": float(standing.account.num_losses_in_row),
             "epoch": float(state.epoch),
+            **{f"set:{path}": float(value) for path, value in state.settings.items() if not isinstance(value, str)},
             "risk_state": float(RANK[gravest(*(watch.state for watch in standing.watches.values()))]),
             **{
                 f"risk_state:{instrument.key}": float(RANK[self.state_of(number)])

@@ -70,12 +70,17 @@ class Standing:
         loss_cooldown_s: float,
     ) -> None:
         self._instruments = {instrument.id: instrument for instrument in instruments}
-        self._params, self._health = states, health
+        self._health = health
+        self.adopt(states, loss_cooldown_s)
+        self.account = Account(start_equity, instruments)
+        self.state = StandingState(self.account.state, Exposure())
+
+    def adopt(self, states: StateParams, loss_cooldown_s: float) -> None:
+        """Weigh by these bounds from the next measurement on; a cause that holds keeps the bound that it passed."""
+        self._params = states
         self._cooldown_ns = round(loss_cooldown_s * NS_PER_S)
         self._window_ns = round(states.reject_window_s * NS_PER_S)
         self._thresholds = bounds_of(states)
-        self.account = Account(start_equity, instruments)
-        self.state = StandingState(self.account.state, Exposure())
 
     def restore(self, state: StandingState) -> None:
         """Go on from `state`."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from spyhop.clock import iso_ms
 from spyhop.errors import StorageFailed
+from spyhop.model.control import Obeyed
 from spyhop.model.decisions import Decision, Intent
 from spyhop.model.entries import Entry, Recorded
 from spyhop.model.instruments import Instrument
@@ -122,6 +123,8 @@ def said(message: Recorded, instruments: dict[int, Instrument]) -> tuple[str, st
             return "WARNING", _of(m.intent.instrument, instruments, text)
         case EpochBegan() as m:
             return "WARNING", f"epoch {m.epoch} began; approvals of an older one are void"
+        case Obeyed() as m:
+            return "WARNING", f"an operator said: {m.word.text}{f'; refused: {m.refused}' if m.refused else ''}"
         case RiskStateChanged() as m:
             text = f"risk state {m.before.value} -> {m.state.value}: {'; '.join(m.reasons)}"
             return "WARNING", text if m.instrument < 0 else _of(m.instrument, instruments, text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 
+from spyhop.model.control import Obeyed
 from spyhop.model.entries import Entry
 from spyhop.model.orders import Liquidated, OrderChanged, TradeClosed
 from spyhop.model.verdicts import EpochBegan, Refused, RiskStateChanged
@@ -39,5 +40,8 @@ def _tell(entry: Entry, symbols: Mapping[int, str]) -> None:
             log.info("liquidated", extra=about | {"symbol": symbols.get(one.instrument, "")})
         case EpochBegan() as one:
             log.info("epoch %d begins", one.epoch, extra=about)
+        case Obeyed() as one:
+            ending = f"; refused: {one.refused}" if one.refused else ""
+            log.info("an operator said: %s%s", one.word.text, ending, extra=about)
         case _:
             pass

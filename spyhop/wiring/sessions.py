@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -14,8 +14,8 @@ from spyhop.engine.pipeline import Progress
 from spyhop.engine.streams import END_OF_TIME
 from spyhop.errors import NotAvailable
 from spyhop.model import tape
+from spyhop.model.control import Word
 from spyhop.model.tape import Kind, Status
-from spyhop.model.verdicts import EpochBegan
 from spyhop.ports import RecordKeeper
 from spyhop.storage.differences import Difference, differences
 from spyhop.storage.journal import SessionTapes, is_ended, read_facts, read_tape
@@ -57,10 +57,12 @@ def run_local(
     should_drain: Callable[[], bool] = lambda: False,
     clock: Clock | None = None,
     heard_by: Callable[[RecordKeeper], RecordKeeper] = lambda keeper: keeper,
+    words: Callable[[], Iterable[Word]] = tuple,
 ) -> SessionResult:
     """Run a session in this process, to its end or until `should_drain()`; what is in flight still arrives.
 
-    `heard_by` may put somebody who listens in front of the keeper of the records, such as a screen.
+    `heard_by` may put somebody who listens in front of the keeper of the records, such as a screen; `words` returns
+    what an operator said since it was last asked.
     """
     clock = clock or WallClock()
     tapes, keeper = SessionTapes(plan.folder), SessionKeeper(plan)
@@ -71,7 +73,15 @@ def run_local(
         while (seconds := pace.wait_s(ts, clock.now_ns())) > 0 and not should_drain():
             time.sleep(min(seconds, 0.2))
 
-    line.run(wait, on_progress, should_drain)
+    waiting: deque[Word] = deque()
+
+    def on_step(progress: Progress) -> None:
+        waiting.extend(words())
+        while waiting and line.risk.tell(waiting[0]):
+            waiting.popleft()
+        on_progress(progress)
+
+    line.run(wait, on_step, should_drain)
     tapes.close()
     keeper.close()
     statistics = line.decision.statistics() | line.risk.statistics() | line.order.statistics()
@@ -92,7 +102,7 @@ def replay(folder: Path, on_progress: Callable[[Progress], None] = lambda progre
     for account, stream in line.order.reports.items():
         # what the venues said, at the event times at which the order stage heard it
         stream.put(heard(desk_folder(plan, account)), END_OF_TIME)
-    line.risk.begin_epochs([entry.message for entry in recorded if isinstance(entry.message, EpochBegan)])
+    line.risk.turns.repeat(entry.message for entry in recorded)
     line.run(on_progress=on_progress)
     replayed = records.entries
     if not (is_ended(folder) and all(_is_whole(folder, name) for name in plan.feed_names)):

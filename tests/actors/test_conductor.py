@@ -17,12 +17,15 @@ import ray
 from ray.exceptions import ActorUnavailableError
 
 from actors import conductor as conductor_module
-from actors.carrier import Health, Target
+from actors.carrier import Target
 from actors.conductor import Conductor, Placement, SystemHealth, place
+from actors.health import Health
 from actors.ledger import LedgerActor
+from actors.metrics import Meters
 from actors.stages import StageActor
 from spyhop.engine.vessels import Vessel
 from spyhop.errors import StateError
+from spyhop.model.control import Control, Obeyed, Word
 from spyhop.wiring.records import MemoryRecords
 
 
@@ -41,6 +44,7 @@ class Handle:
         self.targets: list[dict[str, Target]] = []
         self.calls: list[str] = []
         self.is_away = self.is_deaf = False
+        self.answers: object = None
 
     def __getattr__(self, name: str) -> Method:
         async def call(*arguments: Any) -> object:
@@ -54,7 +58,7 @@ class Handle:
             if name == "connect":
                 self.targets.append(arguments[0])
                 self.now(is_connected=True)
-            return None
+            return self.answers
 
         return Method(call)
 
@@ -225,6 +229,45 @@ def test_a_process_that_holds_too_much_is_started_anew_once(stage: Stage) -> Non
         feed.restart()
         await asyncio.sleep(0.3)
         assert stage.killed == [(feed, False)]
+
+    stage.conducted(scenario)
+
+
+def test_what_is_seen_of_actors_is_published(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    published: list[dict[str, float]] = []
+    monkeypatch.setattr(Meters, "publish", lambda meters, statistics: published.append(dict(statistics)))
+
+    async def scenario(conductor: Conductor) -> None:
+        feed = stage.handles["feed:A"]
+        await until(lambda: feed.targets)
+        assert {**published[-1], "silent:feed:A": 0.0, "stalled:feed:A": 0.0} == published[-1]
+        feed.now(idle_s=31.0, beat_age_s=16.0)
+        await until(lambda: published[-1].get("wedged_kills:feed:A", 0.0) > 0.0)
+        assert published[-1]["stalled:feed:A"] == 1.0
+        feed.restart()
+        await until(lambda: published[-1].get("actor_restarts:feed:A") == 1.0)
+        assert await conductor.restart(["ensemble"]) == ["ensemble"]
+        await until(lambda: published[-1].get("planned_restarts:ensemble") == 1.0)
+        feed.is_away = True
+        await until(lambda: published[-1]["silent:feed:A"] == 1.0)
+        feed.is_away = False
+
+    stage.conducted(scenario)
+
+
+def test_an_operators_word_goes_to_the_supervisor_and_comes_back_unanswered_while_that_is_away(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    word = Word(number=1, control=Control.PAUSE)
+
+    async def scenario(conductor: Conductor) -> None:
+        await until(lambda: len(stage.handles["ensemble"].targets))
+        risk = conductor._handles["risk"] = Handle("risk")
+        risk.is_away = True
+        assert await conductor.tell(word) is None
+        risk.is_away, risk.answers = False, Obeyed(ts=5, word=word)
+        assert await conductor.tell(word) == risk.answers
+        assert risk.calls == ["obey", "obey"]
 
     stage.conducted(scenario)
 

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from actors import metrics
+from actors.conductor import COUNTED
 from actors.ledger import Outage
 from actors.metrics import BOUNDS_S, TABLE, TAGS, Kind, Meters
 from spyhop.clock import NS_PER_S, EventClock
@@ -155,6 +156,7 @@ def test_every_name_of_a_session_on_paper_is_said_by_somebody(tmp_path: Path) ->
     said = {name.partition(":")[0] for vessel in vessels for name in vessel.statistics()}
     said |= set(Outage("ledger").statistics(STARTED))
     said |= {"lag_s", "restarts"}  # by every carrier
+    said |= {*COUNTED, "stalled", "silent"}  # by the conductor
     told_apart = {"refusals", "orders", *metrics._OWN}  # nothing was refused or ordered yet
     for metric in TABLE:
         if not metric.is_live and metric.name not in told_apart:

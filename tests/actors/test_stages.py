@@ -16,6 +16,7 @@ from actors.carrier import Target
 from actors.stages import EXIT_FAILED, EnsembleActor, ExecutorActor, FeedActor, OrderActor, RiskSupervisor, StageActor
 from spyhop.engine.edges import Inlet, Receipt
 from spyhop.engine.rebuilding import Past
+from spyhop.engine.turns import Turns
 from spyhop.engine.vessels import RECORDS, FeedVessel, Records, RiskVessel, Vessel
 from spyhop.errors import StateError
 from spyhop.model.entries import Entry
@@ -29,6 +30,7 @@ class Quiet:
     def __init__(self) -> None:
         self.began: list[EpochBegan] = []
         self.past: Past | None = None
+        self.turns, self.seq = Turns(), 0
         self.is_finished = True
 
     def begin_epochs(self, epochs: list[EpochBegan]) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import ray
 
-from actors.carrier import LOST, Health
+from actors.carrier import LOST
+from actors.health import Health
 from cluster.launch import conduct
 from cluster.rays import NAMESPACE
 from spyhop.clock import EventClock, WallClock

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import ray
 
-from actors.carrier import LOST, Health
+from actors.carrier import LOST
+from actors.health import Health
 from cluster.launch import conduct
 from cluster.origins import simulator
 from cluster.rays import NAMESPACE

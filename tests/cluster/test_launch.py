@@ -20,11 +20,11 @@ import msgspec
 import pytest
 import ray
 
-from actors.conductor import Placement, SystemHealth
+from actors.conductor import CONDUCTOR, Placement, SystemHealth
 from actors.metrics import TABLE
 from actors.metrics import Kind as MetricKind
 from cluster import launch
-from cluster.launch import CONDUCTOR, conduct, executors, placements
+from cluster.launch import conduct, executors, placements
 from cluster.rays import NAMESPACE
 from spyhop.clock import EventClock, WallClock
 from spyhop.config.settings import SessionConfig, Settings

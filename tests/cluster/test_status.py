@@ -16,10 +16,9 @@ import pytest
 import ray
 from rich.console import Console
 
-from actors.carrier import Health
-from actors.conductor import SystemHealth
+from actors.conductor import CONDUCTOR, SystemHealth
+from actors.health import Health
 from cluster import launch
-from cluster.launch import CONDUCTOR
 from cluster.rays import NAMESPACE
 from cluster.status import Status, shown, status_of
 

@@ -11,9 +11,9 @@ import pytest
 
 from spyhop.clock import NS_PER_S
 from spyhop.engine.feed_node import FeedNode
-from spyhop.engine.nodes import DecisionNode, Notice, OrderNode, RiskNode
+from spyhop.engine.nodes import DecisionNode, OrderNode, RiskNode
 from spyhop.model import tape
-from spyhop.model.control import Control
+from spyhop.model.control import Control, Word
 from spyhop.model.decisions import STRATEGIES, Decision, Intent, Trigger
 from spyhop.model.observations import Observation
 from spyhop.model.orders import Fact, FundingPaid
@@ -21,6 +21,7 @@ from spyhop.model.rows import DECIDING, ROW, RowFlag, Rows
 from spyhop.model.tape import Events, Kind, Side, Status
 from spyhop.model.verdicts import Approved, Refused, RiskState, RiskStateChanged, Verdict
 from spyhop.ports import Feed
+from spyhop.risk.standing import Notice
 
 
 class Told:
@@ -93,6 +94,10 @@ class Judging(Told):
 
     def begin_epoch(self, epoch: int) -> None:
         self.told.append(("epoch", epoch))
+
+    def on_word(self, word: Word, ts: int) -> str:
+        self.told.append(("word", ts))
+        return ""
 
     def on_observation(self, observed: Observation) -> list[Notice]:
         """Halt at what is an odd number of nanoseconds."""
