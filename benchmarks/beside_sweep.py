@@ -21,13 +21,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import ray
+from ray.cluster_utils import Cluster
 
 from benchmarks.latency import BASES, SETTLED_S, SPEED, eager, intents_in, passed, real
 from benchmarks.output import say
@@ -35,7 +37,7 @@ from benchmarks.rows import timed
 from benchmarks.tracing import Trace
 from cluster.launch import conduct
 from cluster.origins import simulator
-from cluster.rays import NAMESPACE, local_ray
+from cluster.rays import NAMESPACE, joined_ray
 from spyhop.clock import NS_PER_S, WallClock
 from spyhop.engine.nodes import Wish
 from spyhop.model.decisions import Intent
@@ -122,7 +124,7 @@ def main() -> None:
         lake = minutes(runs)
         with (
             simulator(["--symbols", names, "--speed", str(SPEED)]) as endpoints,
-            local_ray(dashboard=True, num_cpus=os.cpu_count()) as context,
+            own_ray() as context,
         ):
             settings = eager(runs, names, MOST_S)
             plan = plan_session(settings, RunRequest(runner="ray", endpoints=endpoints), WallClock())
@@ -136,6 +138,25 @@ def main() -> None:
         if course.parts is None or course.error is not None:
             raise RuntimeError("the sweep or the session failed") from course.error
         report(plan, course.trace, course.parts, endpoints.clock, wanted.bare)
+
+
+@contextmanager
+def own_ray() -> Iterator[Any]:
+    """Start a Ray with a job server of its own: one that `ray.init` starts wants a port that another may have."""
+    cluster = Cluster(
+        initialize_head=True,
+        head_node_args={
+            "num_cpus": os.cpu_count(),
+            "include_dashboard": True,
+            "dashboard_port": 0,
+            "dashboard_agent_listen_port": 0,
+        },
+    )
+    try:
+        with joined_ray(cluster.address) as context:
+            yield context
+    finally:
+        cluster.shutdown()
 
 
 def minutes(folder: Path) -> Path:
