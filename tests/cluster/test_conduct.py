@@ -7,15 +7,28 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 from ray.cluster_utils import Cluster
+from ray.exceptions import RayError
 
-from cluster import cli
+from actors.health import Health
+from cluster import cli, conduct, launch
 from spyhop.clock import NS_PER_S, WallClock
+from spyhop.config.settings import SessionConfig, Settings
+from spyhop.engine.pipeline import Progress
+from spyhop.errors import UserError
+from spyhop.model.control import Control, Obeyed, Word
+from spyhop.model.verdicts import Approved, EpochBegan, Refused
+from spyhop.storage.journal import read_facts
+from spyhop.wiring.plan import RunRequest, plan_session
+from spyhop.wiring.sessions import replay
 
 ROOT = Path(__file__).parents[2]
 HEALTH = {
@@ -138,3 +151,76 @@ def test_a_session_outlives_a_lost_machine_and_its_driver_is_restarted_one_by_on
             process.kill()
             process.communicate()
     assert "reproduced to the bit" in well("replay", *runs)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_pause_outlives_a_supervisor_killed_before_it_was_kept_and_the_replay_repeats_it(
+    local_ray: None, tmp_path: Path, eager: Callable[[Settings], Settings]
+) -> None:
+    session = SessionConfig(hours=4.0, speed=12.0, runs=str(tmp_path))
+    plan = plan_session(eager(Settings(session=session)), RunRequest(), WallClock())
+    over, failures = threading.Event(), []
+
+    def operate() -> None:
+        try:
+            operator(over)
+        except (AssertionError, UserError, RayError) as error:
+            failures.append(error)
+        finally:
+            over.set()
+
+    thread = threading.Thread(target=operate, daemon=True)
+
+    def on_progress(progress: Progress) -> None:
+        if thread.ident is None and progress.num_events > 20_000:
+            thread.start()
+
+    launch.conduct(plan, on_progress, WallClock(), over.is_set)
+    thread.join(5)
+    assert failures == []
+    entries = read_facts(plan.folder)
+    obeyed = [entry for entry in entries if isinstance(entry.message, Obeyed)]
+    assert [entry.message.word.text for entry in obeyed] == [
+        "pause",
+        "risk.limits.max_trades_per_day = 3",
+        "resume",
+    ]
+    paused, _, resumed = (entry.ts for entry in obeyed)
+    approved = [entry.ts for entry in entries if isinstance(entry.message, Approved)]
+    assert not [ts for ts in approved if paused <= ts < resumed]
+    refused = [entry.message.code for entry in entries if isinstance(entry.message, Refused)]
+    assert "not_paused" in refused
+    assert any(isinstance(entry.message, EpochBegan) for entry in entries)
+    assert replay(plan.folder).difference is None
+
+
+def operator(over: threading.Event) -> None:
+    """Pause, kill the supervisor before that can be kept, change a limit, resume when something was refused."""
+    conductor = launch.conductor_there()
+
+    def risk() -> Health:
+        while True:
+            health = launch.asked(conductor)
+            for actor in health.actors if health is not None else []:
+                if actor.name == "risk":
+                    return actor
+            time.sleep(0.1)
+
+    word = Word(number=1, control=Control.PAUSE)
+    before = risk()
+    ray.get(conductor.tell.remote(word), timeout=30)
+    os.kill(before.pid, signal.SIGKILL)
+    assert conduct.told(conductor, word).refused == ""
+    # said again by somebody who did not hear the answer
+    assert conduct.told(conductor, word).word == word
+    change = Word(number=2, settings={"risk.limits.max_trades_per_day": 3})
+    assert conduct.told(conductor, change).refused == ""
+    wrong = conduct.told(conductor, Word(number=2, settings={}))
+    assert wrong.word == change
+    while "cause:paused" not in risk().statistics or not risk().statistics.get("refusals:not_paused"):
+        time.sleep(0.2)
+    assert risk().node
+    assert conduct.told(conductor, Word(number=3, control=Control.RESUME)).refused == ""
+    while "cause:paused" in risk().statistics:
+        time.sleep(0.2)
