@@ -40,7 +40,7 @@ NEXT: dict[PairStatus, frozenset[PairStatus]] = {
 class PairParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one leg may do without the other."""
 
-    max_imbalance: Positive
+    max_imbalance: Positive = 2_000.0
     """Quote currency at the leader's reference price that may be unhedged."""
     max_imbalance_ms: Positive = 2_000.0
     """How long anything may be unhedged before it is unwound."""

@@ -20,7 +20,7 @@ class ExecutionParams(BracketParams, frozen=True, kw_only=True, forbid_unknown_f
     """How long an entry that rests may wait before what is left of it is cancelled."""
     retry_ms: Annotated[float, msgspec.Meta(gt=0)] = 500.0
     """Before an exit that left something open, or a cancellation that was rejected, is tried again."""
-    pair: PairParams = PairParams(max_imbalance=2_000.0)
+    pair: PairParams = PairParams()
     """How an intent with a hedge is entered."""
     close_parts: Annotated[int, msgspec.Meta(ge=1)] = 10
     """At ESCAPE and at the end of a session: the most slices in which a position is closed; 1 closes all at once."""
