@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test setup lint bench chaos cluster-test soak clean
+.PHONY: run test setup lint bench chaos cluster-test soak scale clean
 
 setup: $(STAMP)
 
@@ -46,6 +46,12 @@ cluster-test: setup
 # a day of market time with random faults, about twenty minutes
 soak: setup
 	$(BIN)/python -m benchmarks.soak
+
+# how far it scales, a session soaked for an hour, a sweep beside a session: about two hours, alone on the machine
+scale: setup
+	$(BIN)/python -m benchmarks.scale --write docs/scale.md
+	$(BIN)/python -m benchmarks.cluster_soak
+	$(BIN)/python -m benchmarks.beside_sweep
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
