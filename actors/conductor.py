@@ -30,6 +30,8 @@ HEALTH_TIMEOUT_S = 3.0
 CLOSE_TIMEOUT_S = 60.0
 WEDGED_S = 15.0
 """A loop that has not turned for so long is taken for wedged, and its process is killed."""
+BUILDING = 4
+"""How many times as long one may take that is not connected yet: it builds itself, and a machine under load is slow."""
 STALLED_S = 30.0
 """Where nothing has moved for so long somebody should look; a feed without events stalls nobody else."""
 MEMORY_LIMIT_MB = 3_000.0
@@ -139,7 +141,7 @@ class Conductor:
         try:
             health = await _answered(handle.health.remote())
             self._note(name, health)
-            if health.beat_age_s > self._wedged_s:
+            if health.beat_age_s > self._wedged_s * (1 if health.is_connected else BUILDING):
                 # first of all, because a loop that does not turn answers nothing that is asked of it below
                 log.error("%s has not turned its loop for %.0f s; killing it", name, health.beat_age_s)
                 self._counts[f"{WEDGED}:{name}"] += 1

@@ -135,16 +135,18 @@ def test_a_restarted_actor_is_counted_and_connected_again(stage: Stage) -> None:
     stage.conducted(scenario)
 
 
-@pytest.mark.parametrize("is_connected", [True, False])
-def test_a_loop_that_does_not_turn_is_killed_to_be_restarted(stage: Stage, is_connected: bool) -> None:
+@pytest.mark.parametrize(("is_connected", "patience_s"), [(True, 15.0), (False, 60.0)])
+def test_a_loop_that_does_not_turn_is_killed_to_be_restarted(
+    stage: Stage, is_connected: bool, patience_s: float
+) -> None:
     async def scenario(conductor: Conductor) -> None:
         feed = stage.handles["feed:A"]
         await until(lambda: feed.targets)
-        feed.now(beat_age_s=14.0)
+        feed.is_deaf = True
+        feed.now(beat_age_s=patience_s - 1.0, is_connected=is_connected)
         await asyncio.sleep(0.05)
         assert stage.killed == []
-        feed.is_deaf = True
-        feed.now(beat_age_s=16.0, is_connected=is_connected)
+        feed.now(beat_age_s=patience_s + 1.0)
         await until(lambda: stage.killed)
         assert stage.killed[0] == (feed, False)
 
