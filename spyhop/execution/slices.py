@@ -1,7 +1,8 @@
 """Closing in slices that the book can take: the next when the one before has filled, and stops stay until all has.
 
 A slice is what the newest quote shows on the side that it goes to, and at least one of so many equal parts of what was
-held when closing began: so it ends, however thin the book. Without a quote nothing is known, and all goes at once.
+held when closing began: so it ends, however thin the book. Without a quote nothing is known, and all goes at once, as
+does a leg of a pair, which nothing may leave unhedged for longer than the other closes.
 """
 
 from __future__ import annotations

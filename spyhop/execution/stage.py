@@ -322,7 +322,7 @@ class OrderStage:
             purpose, trip.is_final = Purpose.SESSION_END, True
         elif trip.purpose != trips.LIQUIDATION:
             purpose = Purpose(trip.purpose)
-        if purpose in SLICED:
+        if purpose in SLICED and not trip.is_leg:
             lots = trip.slices.next(lots, trip.position.side.opposite, self.params.close_parts)
         self._sender.exit(trip, OrderType.MARKET, purpose, lots, ExitPrices())
 

@@ -283,6 +283,28 @@ def test_the_supervisor_ends_the_entering_or_all_of_it(state: RiskState, num: in
     assert len(only(facts, PairEnded)) == 1 - num
 
 
+@pytest.mark.parametrize("is_end", [False, True])
+def test_legs_are_closed_whole_however_thin_their_books_are(is_end: bool) -> None:
+    venues = Venues()
+    stage = OrderStage(PARAMS, BOTH, venues, "s1")
+    thin = joined([event(Kind.QUOTE, 10 * S, instrument=number, qty=1, aux2=1) for number in (0, 1)])
+    facts = stage.on_approved(approval()) + stage.advance(thin, 11 * S)
+    assert venues.held == {0: 50, 1: -25}
+    num_sent = len(venues.sent)
+    if is_end:
+        facts += stage.advance(ended(12 * S), 13 * S)
+    else:
+        facts += stage.on_risk_state(
+            RiskStateChanged(ts=12 * S, state=RiskState.ESCAPE, before=RiskState.CAN_TRADE, reasons=(), instrument=-1)
+        )
+    closes = [(order.instrument, order.lots, order.ts) for order in venues.sent[num_sent:]]
+    assert [(number, lots) for number, lots, _ in closes] == [(0, 50), (1, 25)]
+    assert closes[0][2] == closes[1][2]  # in one instant
+    facts += stage.advance(thin[:0], 20 * S)
+    assert venues.held == {0: 0, 1: 0}
+    assert exits(facts) == [(number, "session_end" if is_end else "kill") for number in (0, 1)]
+
+
 def test_a_rejected_leader_is_a_pair_that_never_was() -> None:
     class Refusing(Venues):
         def _happens(self) -> bool:
