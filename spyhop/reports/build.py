@@ -19,6 +19,7 @@ from spyhop.model.tape import Side
 from spyhop.model.verdicts import Approved, EpochBegan, Refused
 from spyhop.reports import conduct, tails, trades
 from spyhop.reports.model import Benchmark, Head, Quality, Report
+from spyhop.reports.pairs import joined
 from spyhop.reports.verdict import judge
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -29,9 +30,11 @@ _MONEY_DIFFERS = 1e-6
 def build(session: Session, entries: Sequence[Entry], qualities: Sequence[Quality] = ()) -> Report:
     """Return the report of a session from its entries, in canonical order, and the quality of its tapes.
 
-    Settings that the session's head does not tell (fees, exits, start equity) leave numbers out, never guessed.
+    Settings that the session's head does not tell (fees, exits, start equity) leave numbers out, never guessed. The two
+    legs of a pair are one trade.
     """
-    closed = sorted(_of(entries, TradeClosed), key=lambda trade: (trade.ts, trade.trade_id))
+    held = _of(entries, TradeClosed)
+    closed = sorted(_of(joined(entries), TradeClosed), key=lambda trade: (trade.ts, trade.trade_id))
     approved = _of(entries, Approved)
     instruments = {instrument.id: instrument for instrument in session.instruments}
     first, last = _span(entries, qualities)
@@ -54,6 +57,7 @@ def build(session: Session, entries: Sequence[Entry], qualities: Sequence[Qualit
             max(leverages, default=None),
             first,
             last,
+            held,
         ),
         holding=trades.holding(closed),
         net_bps=trades.net_bps(closed).tolist(),
@@ -62,7 +66,7 @@ def build(session: Session, entries: Sequence[Entry], qualities: Sequence[Qualit
         by_symbol=trades.by_symbol(closed, instruments),
         quality=list(qualities),
         benchmarks=_benchmarks(qualities, taker_fee),
-        sensitivities=trades.sensitivities(total),
+        sensitivities=trades.sensitivities(total, sum(trade.notional for trade in held)),
         notes=_notes(entries, instruments, closed, qualities),
         tails=tails.tests(session.settings, _of(entries, Comparison), instruments),
     )

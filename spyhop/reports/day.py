@@ -27,6 +27,7 @@ from spyhop.reports.build import head_of, planned_exits, setting
 from spyhop.reports.day_model import Day, Group, Line, States, Tally
 from spyhop.reports.halts import halts
 from spyhop.reports.model import Count, Head
+from spyhop.reports.pairs import joined
 from spyhop.reports.verdict import judge
 from spyhop.risk.comparisons import Cause
 from spyhop.risk.states import gravest
@@ -83,7 +84,8 @@ def of_day(told: Iterable[Told], hours: float, now: int) -> Day:
     for one in told:
         if one.entries:
             alone = one.session.id if one.session.mode == _ALONE else ""
-            groups.setdefault((one.session.mode, one.session.is_simulated, alone), []).append(one)
+            whole = one._replace(entries=joined(one.entries))
+            groups.setdefault((one.session.mode, one.session.is_simulated, alone), []).append(whole)
     ends = {key: now if key[0] == _LIVE else several[-1].last for key, several in groups.items()}
     # of back-tests those that reach into the hours of the newest
     newest = max((end for key, end in ends.items() if key[0] == _ALONE), default=0)

@@ -85,10 +85,12 @@ def win_rate(trades: Sequence[TradeClosed], planned: tuple[float, float] | None,
 
 
 def _mean_exits(trades: Sequence[TradeClosed]) -> tuple[float, float] | None:
-    if not trades:
+    # a hedge alone has no exits
+    aimed = [trade for trade in trades if trade.take_profit_price > 0.0 and trade.stop_loss_price > 0.0]
+    if not aimed:
         return None
-    gains = [trade.side * (trade.take_profit_price / trade.entry_price - 1.0) for trade in trades]
-    losses = [-trade.side * (trade.stop_loss_price / trade.entry_price - 1.0) for trade in trades]
+    gains = [trade.side * (trade.take_profit_price / trade.entry_price - 1.0) for trade in aimed]
+    losses = [-trade.side * (trade.stop_loss_price / trade.entry_price - 1.0) for trade in aimed]
     return float(np.mean(gains)), float(np.mean(losses))
 
 
@@ -125,15 +127,20 @@ def risk(
     max_leverage: float | None,
     first_ts: int,
     last_ts: int,
+    held: Sequence[TradeClosed] | None = None,
 ) -> Risk:
-    """Return how deep it went; trades in the order they closed."""
+    """Return how deep it went; trades in the order they closed.
+
+    `held` are the same with each leg of a pair by itself, as it has its margin and can be liquidated.
+    """
+    held = trades if held is None else held
     net = np.array([trade.net for trade in trades], np.float64)
     equity = (start_equity or 0.0) + np.concatenate([[0.0], np.cumsum(net)])
     points = [Point(first_ts or (trades[0].ts_entry if trades else 0), float(equity[0]))]
     points += [Point(trade.ts, float(value)) for trade, value in zip(trades, equity[1:], strict=True)]
     is_solvent = start_equity is not None and bool((equity > 0.0).all())
-    margins = [trade.notional / trade.margin for trade in trades if trade.margin > 0.0]
-    distances = [found for trade in trades if (found := _distance(trade, instruments[trade.instrument])) is not None]
+    margins = [trade.notional / trade.margin for trade in held if trade.margin > 0.0]
+    distances = [found for trade in held if (found := _distance(trade, instruments[trade.instrument])) is not None]
     ratio, note = _sharpe(points, first_ts, last_ts) if is_solvent else (None, "no start equity is known")
     return Risk(
         start_equity=start_equity,
@@ -238,12 +245,12 @@ def by_symbol(trades: Sequence[TradeClosed], instruments: Mapping[int, Instrumen
     return lines
 
 
-def sensitivities(total: Money) -> list[Sensitivity]:
-    """Return the net result of the same trades under higher costs."""
-    if not total.notional:
+def sensitivities(total: Money, entered: float) -> list[Sensitivity]:
+    """Return the net result of the same trades under higher costs; `entered` is the notional of all legs."""
+    if not entered:
         return []
     # an exit's notional is that of the entry but for the move
-    sides = 2.0 * total.notional
+    sides = 2.0 * entered
     return [
         Sensitivity("as it was", total.net),
         Sensitivity("fees x 1.25", total.net - 0.25 * total.fees),

@@ -151,11 +151,21 @@ def test_symbols_without_trades_are_listed_too(make_trade: MakeTrade, make_sessi
 
 
 def test_higher_costs_take_what_they_say(make_trade: MakeTrade) -> None:
-    told = {each.name: each.net for each in trades.sensitivities(trades.money([make_trade(net=7.0)]))}
+    money = trades.money([make_trade(net=7.0)])
+    told = {each.name: each.net for each in trades.sensitivities(money, money.notional)}
     assert told["as it was"] == 7.0
     assert told["fees x 1.5"] == pytest.approx(3.0)
     assert told["slippage + 2 bp a side"] == pytest.approx(3.0)
-    assert trades.sensitivities(trades.money([])) == []
+    # each of two legs slips
+    both = {each.name: each.net for each in trades.sensitivities(money, 2 * money.notional)}
+    assert (both["fees x 1.5"], both["slippage + 2 bp a side"]) == (told["fees x 1.5"], pytest.approx(-1.0))
+    assert trades.sensitivities(trades.money([]), 0.0) == []
+
+
+def test_what_has_no_exits_tells_none(make_trade: MakeTrade) -> None:
+    bare = make_trade(1, take_profit_price=0.0, stop_loss_price=0.0)
+    assert trades.win_rate([make_trade(), bare], None, None).take_profit_bps == pytest.approx(15.0)
+    assert trades.win_rate([bare], None, 0.0004).take_profit_bps is None
 
 
 def test_gains_of_a_few_trades_are_not_called_concentrated(
