@@ -22,6 +22,7 @@ from spyhop.model.orders import PairEnded, TradeClosed
 from spyhop.model.tape import EVENT, Events, Flag, Kind, Side
 from spyhop.numerics.follow import HORIZON, STOP, TAKE_PROFIT
 from spyhop.numerics.statistics import t_interval
+from spyhop.reports.build import build
 from spyhop.research.studies.bar_trips import MinuteBars, follow_trips
 from spyhop.simulation.followers import FollowerParams
 from spyhop.simulation.venue import VenueParams
@@ -258,27 +259,6 @@ def said(what: str, earned: npt.NDArray[np.float64], more: str = "", level: floa
     return interval
 
 
-@pytest.mark.slow
-def test_what_is_hedged_has_two_legs_and_one_result(tmp_path: Path, prepared_kernels: None) -> None:
-    tapes = generated(1, 2_000.0)
-    short = tuple(events[events["ts_recv"] < START + 3 * NS_PER_MINUTE] for events in tapes)
-    entries = played((short[0], short[1]), following(replace(QUICK, hedge=True), tmp_path))
-    trades = followed(entries)
-    pairs = [entry.message for entry in entries if isinstance(entry.message, PairEnded)]
-    assert len(pairs) > 3
-    assert all(pair.num_legs == 2 and not pair.reason for pair in pairs)
-    for pair in pairs:
-        legs = [trade for trade in trades if trade.intent_seq == pair.intent_seq]
-        assert sorted(trade.instrument for trade in legs) == [LEADING.id, LED.id]
-        assert legs[0].side is legs[1].side.opposite
-        # as much base currency on the one side as on the other, up to a lot
-        amounts = [trade.lots * (LEADING, LED)[trade.instrument].lot for trade in legs]
-        assert abs(amounts[0] - amounts[1]) <= max(LEADING.lot, LED.lot)
-        assert pair.net == pytest.approx(sum(trade.net for trade in legs))
-        assert pair.fees > 3.9 * 4e-4 * pair.notional  # four times the taker fee
-    assert all(trade.is_leg for trade in trades)
-
-
 CHANNELS = {"trades": [Kind.TRADE], "book": [Kind.LEVEL, Kind.SNAPSHOT]}
 
 
@@ -295,6 +275,32 @@ def lake(tmp_path_factory: pytest.TempPathFactory, prepared_kernels: None) -> Pa
         ]
         store(Lake(root), f"{instrument.key}.generated", pieces)
     return root
+
+
+@pytest.mark.slow
+def test_what_is_hedged_has_two_legs_and_one_result_and_replays_to_the_bit(lake: Path, tmp_path: Path) -> None:
+    settings = following(replace(QUICK, hedge=True), tmp_path)
+    plan = plan_session(settings, RunRequest(lake=str(lake)), EventClock(START))
+    run_local(plan)
+    entries = read_facts(plan.folder)
+    trades = followed(entries)
+    pairs = [entry.message for entry in entries if isinstance(entry.message, PairEnded)]
+    assert len(pairs) > 3
+    assert all(pair.num_legs == 2 and not pair.reason for pair in pairs)
+    for pair in pairs:
+        legs = [trade for trade in trades if trade.intent_seq == pair.intent_seq]
+        assert sorted(trade.instrument for trade in legs) == [LEADING.id, LED.id]
+        assert legs[0].side is legs[1].side.opposite
+        # as much base currency on the one side as on the other, up to a lot
+        amounts = [trade.lots * (LEADING, LED)[trade.instrument].lot for trade in legs]
+        assert abs(amounts[0] - amounts[1]) <= max(LEADING.lot, LED.lot)
+        assert pair.net == pytest.approx(sum(trade.net for trade in legs))
+        assert pair.fees > 3.9 * 4e-4 * pair.notional  # four times the taker fee
+    assert all(trade.is_leg for trade in trades)
+    again = replay(plan.folder)
+    assert (again.num_entries, again.difference) == (len(entries), None)
+    report = build(plan.session, entries)
+    assert (report.win_rate.trades, report.money.net) == (len(pairs), pytest.approx(sum(pair.net for pair in pairs)))
 
 
 @pytest.mark.slow
