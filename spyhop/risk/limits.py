@@ -72,7 +72,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     filled, hold already, `open_*_here` in this instrument, `open_*_symbol` in all of its base, `open_*_venue` at its
     venue; `num_open` counts instruments, this one too; `daily_loss` is at marks, `day_peak` the day's highest equity.
     `depth` is None and the other measurements of a market are 0 while nobody observes it; `var` and `es` are 0.0 while
-    unknown; `lease_over_ns` is how long ago this supervisor's lease ended, `lease_ahead_ns` how long until it begins.
+    unknown.
     """
 
     intent: Intent
@@ -91,8 +91,6 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     limits: LimitParams
     sizing: SizingParams
     state: RiskState = RiskState.CAN_TRADE
-    lease_over_ns: int = 0
-    lease_ahead_ns: int = 0
     day_peak: float = 0.0
     clock_skew_ns: int = 0
     effective_diff: float = 0.0
@@ -161,18 +159,6 @@ LIMITS: tuple[Limit, ...] = (
         lambda case: 0.0,
     ),
     Limit("not_paused", "entries while no operator paused them", lambda case: float(case.is_paused), lambda case: 0.0),
-    Limit(
-        "lease_begun",
-        "entries once every lease of the supervisor before has ended, seconds until then",
-        lambda case: case.lease_ahead_ns / NS_PER_S,
-        lambda case: 0.0,
-    ),
-    Limit(
-        "lease_held",
-        "entries while this supervisor's lease lasts, seconds since its end",
-        lambda case: case.lease_over_ns / NS_PER_S,
-        lambda case: 0.0,
-    ),
     Limit(
         "state_permits",
         "entries in CAN_TRADE and SUSPECT, 0 and 1",

@@ -28,7 +28,6 @@ from spyhop.risk.states import RANK, StateParams, Watch, gravest, size_frac
 from spyhop.risk.tails import TailParams, TailRisk
 
 _LAYOUT = "risk 3"
-FOREVER = 1 << 62
 
 
 class RiskParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,8 +52,6 @@ class _State(msgspec.Struct):
     refusals: dict[str, int] = {}
     num_verdicts: int = 0
     num_approved: int = 0
-    lease_begins: int = 0
-    lease_ends: int = FOREVER
     settings: dict[str, bool | int | float | str] = {}  # changed by words, by path
 
 
@@ -139,14 +136,6 @@ class RiskStage:
     def begin_epoch(self, epoch: int) -> None:
         """Approve under `epoch` from here on; a fence never goes back, so a lower one changes nothing."""
         self._state.epoch = max(self._state.epoch, epoch)
-
-    def hold_lease(self, begins: int, ends: int) -> None:
-        """Approve nothing before `begins` and nothing after `ends` (event time), and no approval outlives `ends`.
-
-        While leases of two supervisors do not overlap, no approval of the first can be accepted once the second has
-        begun, and the second has heard of all that were.
-        """
-        self._state.lease_begins, self._state.lease_ends = begins, ends
 
     @property
     def is_paused(self) -> bool:
@@ -303,8 +292,6 @@ class RiskStage:
             limits=self._params.limits,
             sizing=self._params.sizing,
             state=self._state_for(intent),
-            lease_over_ns=max(0, intent.ts - state.lease_ends),
-            lease_ahead_ns=max(0, state.lease_begins - intent.ts),
             day_peak=standing.state.day_peak,
             clock_skew_ns=market.observed.clock_skew_ns if market.observed is not None else 0,
             effective_diff=market.diff(intent.side),
@@ -354,7 +341,7 @@ class RiskStage:
             risk=sized.risk,
             margin=sized.margin + (hedge.margin if hedge is not None else 0.0),
             epoch=self._state.epoch,
-            expires=min(intent.ts + round(self._params.approval_ttl_s * NS_PER_S), self._state.lease_ends),
+            expires=intent.ts + round(self._params.approval_ttl_s * NS_PER_S),
             hedge_lots=hedge.lots if hedge is not None else 0,
             hedge_margin=hedge.margin if hedge is not None else 0.0,
         )

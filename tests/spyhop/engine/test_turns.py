@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from spyhop.engine.nodes import RiskNode, RiskOutput
+from spyhop.engine.rebuilding import past_of
 from spyhop.engine.streams import END_OF_TIME
 from spyhop.engine.turns import NUM_REMEMBERED, Turns
+from spyhop.engine.vessels import RiskVessel
 from spyhop.model.control import Control, Obeyed, Word
 from spyhop.model.entries import Entry, Recorded
 from spyhop.model.verdicts import EpochBegan
@@ -147,6 +149,24 @@ def fed(node: RiskNode, make: Any, times: range, until: int) -> RiskOutput:
     node.intents.put([make.intent(ts) for ts in times if ts >= node.intents.watermark], until)
     node.facts.put([make.fact(ts) for ts in times if ts >= node.facts.watermark], until)
     return node.step()
+
+
+def test_a_life_that_is_rebuilt_from_the_ledger_knows_how_its_words_were_obeyed(make: Any) -> None:
+    node = node_at(make, 20)
+    node.tell(PAUSE)
+    node.intents.put([], 30)
+    node.facts.put([], 30)
+    entries = node.step().entries
+    again = RiskVessel(RiskNode(make.Judging()))
+    again.rebuild(past_of(entries))
+    # it answers before it has heard from anybody, and is told nothing anew
+    assert again.obey(PAUSE) == entries[0].message
+    assert again.node.tell(PAUSE)
+    assert again.node.turns.next_word == END_OF_TIME
+    assert told(again.node) == [("word", 21)]
+    copy = RiskVessel(RiskNode(make.Judging()))
+    copy.restore(again.checkpoint())
+    assert copy.obey(PAUSE) == entries[0].message
 
 
 def test_only_so_many_words_are_remembered() -> None:

@@ -316,11 +316,23 @@ def test_what_may_not_be_entered_any_more_is_a_fact(late: Approved, reason: str)
     assert [(f.status, f.reason) for f in refused] == [(OrderStatus.REJECTED, reason)]
 
 
-def test_an_expired_approval_does_not_reach_the_venue() -> None:
+@pytest.mark.parametrize(
+    ("ticket", "reason"),
+    [
+        (approval(expires=2 * S), ""),
+        (approval(expires=2 * S - 1), "the approval expired 0.000 ms ago"),
+        (approval(epoch=3), ""),
+        (approval(epoch=2), "epoch 2 is older than 3"),
+    ],
+)
+def test_only_an_approval_that_holds_and_is_of_no_older_epoch_reaches_the_venue(ticket: Approved, reason: str) -> None:
     one = stage()
-    facts = play(one, [approval(expires=2 * S - 1)], MARKET)
-    assert len(facts) == 1
-    assert one.statistics()["venue_live_orders"] == 0.0
+    # the newest epoch is known from a ticket that became no order
+    newest = approval(epoch=ticket.epoch + ("epoch" in reason), instrument=9)
+    first, *rest = play(one, [newest, msgspec.structs.replace(ticket, seq=2)], MARKET, until=3 * S)
+    assert first.reason == "instrument 9 is not traded in this session"
+    assert [fact.reason for fact in only(rest, OrderChanged)][-1] == reason
+    assert bool(only(rest, Fill)) == (not reason)
 
 
 def test_a_rejection_frees_the_instrument() -> None:

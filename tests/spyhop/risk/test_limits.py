@@ -85,16 +85,6 @@ def breaches(case: Case) -> dict[str, tuple[Case, Case, Breach]]:
     old = msgspec.structs.replace
     return {
         "kill_switch_off": (case, changed(case, is_killed=True), Breach("kill_switch_off", 1.0, 0.0)),
-        "lease_begun": (
-            changed(case, lease_ahead_ns=0),
-            changed(case, lease_ahead_ns=NS_PER_S),
-            Breach("lease_begun", 1.0, 0.0),
-        ),
-        "lease_held": (
-            changed(case, lease_over_ns=0),
-            changed(case, lease_over_ns=2 * NS_PER_S),
-            Breach("lease_held", 2.0, 0.0),
-        ),
         "state_permits": (
             changed(case, state=RiskState.SUSPECT),
             changed(case, state=RiskState.HALT),

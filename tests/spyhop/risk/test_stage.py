@@ -504,20 +504,6 @@ def test_an_observation_of_a_strange_instrument_is_an_error(
         stage.on_observation(make_observation(instrument=9))
 
 
-def test_nothing_is_approved_outside_a_lease_nor_outlives_it(stage: RiskStage, make_intent: MakeIntent) -> None:
-    start = make_intent().ts
-    stage.hold_lease(start + NS_PER_S, start + 100 * NS_PER_S)
-    early = stage.on_intent(make_intent())
-    assert isinstance(early, Refused)
-    assert (early.code, early.measured) == ("lease_begun", 1.0)
-    last = stage.on_intent(make_intent(seq=1, ts=start + 99 * NS_PER_S))
-    assert isinstance(last, Approved)
-    assert last.expires == start + 100 * NS_PER_S
-    late = stage.on_intent(make_intent(seq=2, ts=start + 103 * NS_PER_S))
-    assert isinstance(late, Refused)
-    assert (late.code, late.measured) == ("lease_held", 3.0)
-
-
 @pytest.mark.parametrize(
     ("limits", "code"),
     [
