@@ -162,15 +162,15 @@ class Couples:
         """
         couple = self.of(number)
         assert couple is not None
-        legs, pair = [self._trips().get(one) for one in couple.numbers], self._pairs[couple.numbers[0]]
-        couple.reason = pair.reason
-        if any(leg is None or leg.is_bare or leg.purpose == LIQUIDATION or _is_turned(leg) for leg in legs):
+        legs = [self._trips()[one] for one in couple.numbers]
+        if any(leg.is_bare or leg.purpose == LIQUIDATION or _is_turned(leg) for leg in legs):
             return Purpose.UNWIND
-        return Purpose.UNWIND if pair.is_over and not all(leg is not None and leg.held for leg in legs) else None
+        is_over = self._pairs[couple.numbers[0]].is_over
+        return Purpose.UNWIND if is_over and not all(leg.held for leg in legs) else None
 
     def leave(self, couple: Couple) -> None:
         """Let go of the pair: its legs are closed as trips."""
-        couple.reason = couple.reason or self._pairs[couple.numbers[0]].reason
+        couple.reason = self._pairs[couple.numbers[0]].reason
         couple.is_left = True
 
     def end(self, number: int) -> None:

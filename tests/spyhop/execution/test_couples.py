@@ -59,11 +59,11 @@ class Venues:
     `moody` is how often something goes wrong; nobody is filled beyond what an order asks, and reduce-only reduces.
     """
 
-    def __init__(self, seed: int = 0, moody: float = 0.0, price: tuple[int, int] = (1_000, 2_000)) -> None:
+    def __init__(self, seed: int = 0, moody: float = 0.0, price: tuple[int, ...] = (1_000, 2_000)) -> None:
         self._random, self._moody, self._price = np.random.default_rng(seed), moody, price
         self._told: list[tuple[int, int, Report]] = []
         self._count = 0
-        self.held = {0: 0, 1: 0}
+        self.held = dict.fromkeys(range(len(price)), 0)
         self.sent: list[SubmitOrder] = []
 
     def send(self, command: Command) -> None:
@@ -115,14 +115,17 @@ class Venues:
         if self._happens():
             self._tell(msgspec.structs.replace(fill, ts=ts + self._delay()))  # told twice
 
-    def liquidate(self, number: int, ts: int) -> None:
-        """Let the venue take a position over."""
+    def liquidate(self, number: int, ts: int, left: int = 0) -> None:
+        """Let the venue take a position over, but for `left` lots."""
         if held := self.held[number]:
             side = Side.BUY if held > 0 else Side.SELL
-            self.held[number] = 0
-            price = self._price[number]
-            lost = Liquidated(ts=ts, ts_venue=ts, instrument=number, side=side, price=price, lots=abs(held), loss=1.0)
-            self._tell(lost)
+            self.held[number] = side * left
+            price, lots = self._price[number], abs(held) - left
+            self._tell(Liquidated(ts=ts, ts_venue=ts, instrument=number, side=side, price=price, lots=lots, loss=1.0))
+
+    def overfill(self, order: SubmitOrder, ts: int, lots: int) -> None:
+        """Let more of an order be filled than it asked for."""
+        self._fill(order, ts, lots)
 
     def advance(self, events: Events, start: int, until: int) -> tuple[int, list[Report]]:
         stamps = events["ts_recv"]
@@ -237,6 +240,7 @@ def test_nothing_stands_at_the_venue_but_what_is_under_way() -> None:
         (990, 1_980, ""),  # both fell by as much
         (1_000, 2_021, "stop_loss"),  # the leader rose: had it stood still, this one had fallen to 989.6
         (1_020, 2_000, "take_profit"),
+        (1_010, 2_000, ""),
         (1_000, 1_960, "take_profit"),  # 1,020.4
         (1_030, 2_060, ""),
     ],
@@ -253,6 +257,131 @@ def test_exits_are_of_the_two_together(led: int, leading: int, said: str) -> Non
 def test_a_price_of_the_leader_alone_closes_nothing() -> None:
     # the follower has not traded since: nobody knows what it is worth beside the leader
     assert exits(run(Venues(), traded(10 * S, 1, 3_000), ended(20 * S))) == [(0, "session_end"), (1, "session_end")]
+
+
+def test_the_first_price_beyond_an_exit_counts_and_says_when_and_which() -> None:
+    tape = (traded(10 * S, 0, 1_021), traded(11 * S, 0, 985), traded(12 * S, 0, 1_000), ended(20 * S))
+    facts = run(Venues(), *tape)
+    assert exits(facts) == [(0, "take_profit"), (1, "take_profit")]
+    assert [trade.ts_exit for trade in only(facts, TradeClosed)] == [10 * S + 20 * MS] * 2
+
+
+def test_until_the_leader_trades_it_stands_where_it_stood_at_the_approval() -> None:
+    assert exits(run(Venues(), traded(10 * S, 0, 990), ended(20 * S)))[0] == (0, "stop_loss")
+    assert exits(run(Venues(), traded(10 * S, 0, 1_000), ended(20 * S)))[0] == (0, "session_end")
+
+
+def test_what_counts_of_the_leader_is_its_last_price() -> None:
+    seen = (traded(8 * S, 1, 2_200), traded(9 * S, 1, 2_000))
+    for cuts in ((), (9 * S + 1,)):
+        facts = run(Venues(), *seen, traded(10 * S, 0, 1_000), ended(20 * S), cuts=cuts)
+        assert exits(facts)[0] == (0, "session_end")
+
+
+def test_a_price_beyond_an_exit_says_nothing_before_both_legs_are_held() -> None:
+    early = traded(2 * S + 15 * MS, 0, 985)
+    assert exits(run(Venues(), early, ended(20 * S)))[0] == (0, "session_end")
+    assert exits(run(Venues(), early, traded(10 * S, 0, 985), ended(20 * S)))[0] == (0, "stop_loss")
+
+
+def test_each_of_two_pairs_has_its_own_exits() -> None:
+    venues = Venues(price=(1_000, 2_000, 1_000, 2_000))
+    others = [msgspec.structs.replace(one, id=one.id + 2, symbol=f"B{one.symbol}") for one in BOTH]
+    stage = OrderStage(PARAMS, (*BOTH, *others), venues, "s1")
+    wish = msgspec.structs.replace(
+        approval().intent, seq=2, instrument=2, hedge=Hedge(instrument=3, reference=2_000), max_hold_ns=30 * S
+    )
+    facts = stage.on_approved(approval()) + stage.on_approved(approval(seq=2, intent=wish))
+    tape = joined([traded(10 * S, 0, 990), traded(11 * S, 2, 1_020), traded(12 * S, 3, 9_000)])
+    facts += stage.advance(tape, 20 * S)
+    assert exits(facts) == [(0, "stop_loss"), (1, "stop_loss"), (2, "take_profit"), (3, "take_profit")]
+    assert [(pair.intent_seq, pair.num_legs) for pair in only(facts, PairEnded)] == [(1, 2), (2, 2)]
+    assert stage.is_idle
+
+
+@pytest.mark.parametrize("when", [2 * S + 45 * MS, 11 * S])
+def test_a_leg_that_is_liquidated_in_part_or_on_the_way_is_no_pair_any_more(when: int) -> None:
+    venues = Venues()
+    stage = OrderStage(PARAMS, BOTH, venues, "s1")
+    nothing = traded(S, 0, 1_000)[:0]
+    facts = stage.on_approved(approval()) + stage.advance(nothing, when)
+    venues.liquidate(1, when, left=1)
+    num_sent = len(venues.sent)
+    facts += stage.advance(nothing, 20 * S)
+    assert {order.purpose for order in venues.sent[num_sent:]} == {Purpose.UNWIND}
+    assert venues.held == {0: 0, 1: 0}
+    assert sorted(exits(facts)) == [(0, "unwind"), (1, "liquidation")]
+
+
+def test_a_leg_of_which_more_was_taken_off_than_it_held_ends_the_pair() -> None:
+    class Odd(Venues):
+        def send(self, command: Command) -> None:
+            if not isinstance(command, SubmitOrder):
+                return
+            if command.purpose is Purpose.HEDGE and len(self.sent) == 3:
+                # the second clip finds no hedge, and of what is taken back there is too much
+                self.sent.append(command)
+                ts = command.ts + 10 * MS
+                about = {"client_order_id": command.client_order_id, "instrument": command.instrument}
+                self._tell(OrderRejected(ts=ts, ts_venue=ts, reason="no margin", **about))
+            elif command.purpose is Purpose.UNWIND and len(self.sent) == 4:
+                self.sent.append(command)
+                self.overfill(command, command.ts + 10 * MS, 41)
+            else:
+                super().send(command)
+
+    venues = Odd()
+    stage = OrderStage(PARAMS, BOTH, venues, "s1")
+    nothing = traded(S, 0, 1_000)[:0]
+    facts = stage.on_approved(approval()) + stage.advance(nothing, 3 * S)
+    assert venues.held == {0: 0, 1: 0}
+    assert stage.is_idle
+    (pair,) = only(facts, PairEnded)
+    assert pair.reason == "hedge rejected: no margin"
+
+
+def test_a_rest_that_has_no_hedge_is_not_kept() -> None:
+    class Thin(Venues):
+        def send(self, command: Command) -> None:
+            if isinstance(command, SubmitOrder) and command.purpose is Purpose.ENTRY:
+                self.sent.append(command)
+                ts = command.ts + 10 * MS
+                self._fill(command, ts, 1)  # half a lot of the hedge
+                about = {"client_order_id": command.client_order_id, "instrument": command.instrument}
+                self._tell(OrderCancelled(ts=ts, ts_venue=ts, lots_left=command.lots - 1, **about))
+            else:
+                super().send(command)
+
+    venues = Thin()
+    stage = OrderStage(PARAMS, BOTH, venues, "s1")
+    nothing = traded(S, 0, 1_000)[:0]
+    facts = stage.on_approved(approval()) + stage.advance(nothing, 2 * S + 15 * MS)
+    assert venues.held == {0: 1, 1: 0}
+    halt = RiskStateChanged(
+        ts=2 * S + 15 * MS, state=RiskState.HALT, before=RiskState.CAN_TRADE, reasons=(), instrument=-1
+    )
+    facts += stage.on_risk_state(halt) + stage.advance(nothing, 3 * S)
+    assert venues.held == {0: 0, 1: 0}
+    assert exits(facts) == [(0, "unwind")]
+    assert [pair.num_legs for pair in only(facts, PairEnded)] == [1]
+
+
+def test_what_an_older_order_fills_later_is_no_part_of_a_pair() -> None:
+    venues = Venues()
+    stage = OrderStage(PARAMS, BOTH, venues, "s1")
+    nothing = traded(S, 0, 1_000)[:0]
+    plain = msgspec.structs.replace(approval().intent, hedge=None, max_hold_ns=S)
+    facts = stage.on_approved(approval(intent=plain, hedge_lots=0, hedge_margin=0.0)) + stage.advance(nothing, 5 * S)
+    assert stage.is_idle
+    older = venues.sent[0]
+    wish = msgspec.structs.replace(approval(ts=5 * S).intent, seq=2)
+    facts += stage.on_approved(approval(ts=5 * S, seq=2, intent=wish)) + stage.advance(nothing, 8 * S)
+    assert venues.held == {0: 50, 1: -25}
+    venues.overfill(older, 9 * S, 7)
+    facts += stage.advance(nothing, 12 * S)
+    assert stage.is_idle
+    assert venues.held == {0: 0, 1: 0}
+    assert exits(facts)[1:] == [(0, "unwind"), (1, "unwind")]
 
 
 def test_a_leg_that_is_liquidated_takes_the_other_with_it() -> None:

@@ -16,8 +16,8 @@ from spyhop.model.orders import OrderChanged, OrderStatus, OrderType, PairEnded,
 from spyhop.model.tape import Side, Venue
 from spyhop.model.verdicts import Approved, Refused
 from spyhop.risk.exposure import hedge_of
-from spyhop.risk.hedging import base, leg
-from spyhop.risk.limits import LimitParams
+from spyhop.risk.hedging import base, beside, depth, leg
+from spyhop.risk.limits import Case, LimitParams
 from spyhop.risk.sizing import SizingParams, cost_frac, size
 from spyhop.risk.stage import RiskParams, RiskStage
 
@@ -202,6 +202,45 @@ def test_a_pair_is_won_or_lost_once(markets: list[Instrument], wish: Callable[..
         stage.on_fact(ended(wish(), net, num_legs))
         assert stage.statistics()["losses_in_row"] == streak
         assert stage._standing.losses_in_row(wish().ts + 1) == streak
+
+
+def test_a_hedge_is_judged_as_if_the_first_leg_were_held(
+    markets: list[Instrument], wish: Callable[..., Intent]
+) -> None:
+    first_size = size(wish(), markets[0], EQUITY, EQUITY, SIZING)
+    other, small = leg(wish(), first_size, markets[0], markets[1], EQUITY, SIZING)
+    small = replace(small, notional=17.0, margin=19.0, risk=23.0)  # nothing of it is held yet
+    common = {"equity": EQUITY, "day_equity": EQUITY, "daily_loss": 0.0, "open_risk": 1.0, "open_margin": 2.0}
+    common |= {"open_notional": 3.0, "open_notional_symbol": 4.0, "open_notional_venue": 5.0, "num_open": 6}
+    common |= {"num_open_here": 0, "num_trades_24h": 0, "since_approval_ns": None, "is_killed": False}
+    common |= {"is_paused": False, "limits": LimitParams(), "sizing": SIZING}
+    first = Case(intent=wish(), size=first_size, **common)
+    case = Case(intent=other, size=small, **common)
+    book = {one.id: one for one in markets}
+    both = beside(case, first, book)
+    assert (both.open_risk, both.open_margin) == (1.0 + first_size.risk, 2.0 + first_size.margin)
+    assert (both.open_notional, both.open_notional_symbol) == (3.0 + first_size.notional, 4.0 + first_size.notional)
+    assert (both.open_notional_venue, both.num_open) == (5.0, 7)
+    assert (both.intent, both.size) == (other, small)
+    # a market that is held already is no further one
+    assert beside(case, replace(first, num_open_here=1), book).num_open == 6
+    elsewhere = beside(replace(case, intent=replace(other, instrument=2)), first, book)
+    assert elsewhere.open_notional_symbol == 4.0
+    assert beside(case, first, book | {1: replace(markets[1], venue=Venue.DYDX)}).open_notional_venue > 5.0
+
+
+def test_the_shallower_of_two_books_counts_in_the_own_one_s_money(
+    markets: list[Instrument], wish: Callable[..., Intent]
+) -> None:
+    # 100,000 here; there 1,000,200 ticks of half a dime: 50,010
+    own, other = markets[0], replace(markets[1], tick_size=markets[1].tick_size / 2)
+    of_theirs = 1_000.0 * wish().reference * own.tick / (1_000_200 * other.tick)
+    assert of_theirs == pytest.approx(2_000.0, rel=1e-3)
+    assert depth(wish(), own, other, None, None) is None
+    assert depth(wish(), own, other, 500.0, None) == 500.0
+    assert depth(wish(), own, other, None, 1_000.0) == pytest.approx(of_theirs)
+    assert depth(wish(), own, other, 1_500.0, 1_000.0) == 1_500.0
+    assert depth(wish(), own, other, 3_000.0, 1_000.0) == pytest.approx(of_theirs)
 
 
 def test_exposures_are_summed_by_base(markets: list[Instrument]) -> None:
