@@ -212,7 +212,7 @@ class Supervisors(RuleBasedStateMachine):
     def begin(self) -> None:
         self.session = f"s{next(SESSIONS)}"
         self.now = START
-        self.num_intents = self.epoch = self.promised = 0
+        self.num_intents = self.promised = 0
         self.executor = Executor()
         self.log: list[Entry] = []
         self.wishes: dict[int, Intent] = {}
@@ -221,7 +221,6 @@ class Supervisors(RuleBasedStateMachine):
         self.answered: list[Obeyed] = []
         self.living = [Life(vessel(), [])]
         self.file = self.living[0].vessel.checkpoint(), [*self.living[0].wishes]
-        self.epoch = 1
 
     def life(self, which: int) -> Life:
         return self.living[which % len(self.living)]
@@ -392,11 +391,11 @@ class Supervisors(RuleBasedStateMachine):
         self.file = one.vessel.checkpoint(), [*one.wishes]
         one.vessel.checkpointed()
 
-    @rule(stays=st.integers(0, 1), is_heir=st.booleans(), is_asked=st.booleans())
-    def take_over(self, stays: int, is_heir: bool, is_asked: bool = False) -> None:
+    @rule(stays=st.integers(0, 1), is_heir=st.booleans(), is_asked=st.booleans(), is_named=st.booleans())
+    def take_over(self, stays: int, is_heir: bool, is_asked: bool = False, is_named: bool = True) -> None:
         """Rebuild a supervisor from the ledger while the one before may live on; an heir has its wishes, too.
 
-        Who had no answer of the one before may ask the new one.
+        Who had no answer of the one before may ask the new one. An epoch may be missing only where the log is empty.
         """
         new = vessel()
         past = past_of(LEDGER.entries(self.session))
@@ -405,7 +404,7 @@ class Supervisors(RuleBasedStateMachine):
         verdicts = [entry.message for entry in past.said if isinstance(entry.message, Approved | Refused)]
         wishes = [self.wishes[verdict.intent.seq] for verdict in verdicts]
         others = self.life(stays).wishes if self.living and is_heir else []
-        self.live(new, [*wishes, *(wish for wish in others if wish.ts > past.ts)], stays)
+        self.live(new, [*wishes, *(wish for wish in others if wish.ts > past.ts)], stays, is_named)
         if is_asked:
             self.say(len(self.living) - 1, None, is_carried=True)
 
@@ -416,11 +415,14 @@ class Supervisors(RuleBasedStateMachine):
         new.restore(self.file[0])
         self.live(new, self.file[1], stays)
 
-    def live(self, new: RiskVessel, wishes: Sequence[Intent], stays: int) -> None:
+    def live(self, new: RiskVessel, wishes: Sequence[Intent], stays: int, is_named: bool = True) -> None:
         self.now += 1
-        self.epoch += 1
-        new.node.turns.repeat(entry.message for entry in self.log[new.node.seq :])
-        new.node.begin_epochs([EpochBegan(ts=0, epoch=self.epoch, at_seq=len(self.log))])
+        said = [entry.message for entry in self.log]
+        new.node.turns.repeat(said[new.node.seq :])
+        if said or is_named:
+            # of two that take over at one moment both have this number
+            epoch = 1 + max((message.epoch for message in said if isinstance(message, EpochBegan)), default=1)
+            new.node.begin_epochs([EpochBegan(ts=0, epoch=epoch, at_seq=len(said))])
         self.living = [*([self.life(stays)] if self.living else []), Life(new, wishes)]
 
     @precondition(lambda self: len(self.living) > 1)
