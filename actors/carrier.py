@@ -110,9 +110,12 @@ class Carrier:
     async def run(self, pace: Pace | None = None) -> None:
         """Live until cancelled; a feed waits until the event time of what it made is due."""
         beating = asyncio.create_task(self._beating())
-        kept = self._counted()
+        kept, damage = self._counted()
         await self._clock.sleep(self._back_off_s())
         vessel = self._build()
+        if damage is not None:
+            # now, because the log is opened by who builds
+            log.error("%s begins without its checkpoint: %s", self.name, damage)
         if kept:
             vessel.restore(kept)
         # nothing is kept of a supervisor that has not asked the ledger yet: it would be taken for its past
@@ -133,17 +136,17 @@ class Carrier:
         for task in done:
             task.result()
 
-    def _counted(self) -> bytes:
+    def _counted(self) -> tuple[bytes, JournalDamaged | None]:
         # counted before anything is built: what fails in building or restoring must be slowed down too
-        kept = b""
+        kept, damage = b"", None
         if self._checkpoint.exists():
             try:
                 self.restarts, kept = read_checkpoint(self._checkpoint)
             except JournalDamaged as error:
-                log.error("%s begins without its checkpoint: %s", self.name, error)
+                damage = error
             self.restarts += 1
         self._write(kept)
-        return kept
+        return kept, damage
 
     async def take_over(self, ledger: Any) -> None:
         """Become, without a checkpoint, what the `ledger` keeps; after a restart begin an epoch behind that."""

@@ -166,9 +166,11 @@ class Superseded(StateError):
     """Another life of the same stage has said something else under the number of an entry: this one is over."""
 
     def __init__(self, stage: str, seq: int) -> None:
-        super().__init__(f"another life of {stage} has said entry {seq}")
-        self.args = (stage, seq)
+        super().__init__(stage, seq)
         self.stage, self.seq = stage, seq
+
+    def __str__(self) -> str:
+        return f"another life of {self.stage} has said entry {self.seq}"
 
 
 class VenueError(SpyhopError):

@@ -17,6 +17,7 @@ EXAMPLES: dict[str, tuple[object, ...]] = {
     "IllegalTransition": ("s1-1", "filled", "open"),
     "SnapshotMismatch": ("market", "aa", "bb"),
     "OutOfOrder": ("rows", 9, 7),
+    "Superseded": ("risk", 12),
     "ConnectFailed": ("wss://x", "no route"),
     "ConnectionLost": ("wss://x", 1006, ""),
     "Throttled": ("https://x/depth", 429, 1.5),
