@@ -36,6 +36,12 @@ END
 up() {
     local dir python number home
     dir=$(readlink -f "$1") python=$2
+    case $python in
+        /tmp/*)
+            echo "each machine has a /tmp of its own, so $python must lie elsewhere" >&2
+            exit 2
+            ;;
+    esac
     mkdir -p "$dir/shared"
     ssh-keygen -q -t ed25519 -N '' -f "$dir/key" <<< y > /dev/null
     ip link add "$BRIDGE" type bridge
