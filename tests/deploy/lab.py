@@ -122,7 +122,8 @@ class Lab:
     def state_of(self, name: str) -> str:
         """Return the state of a job, such as SUCCEEDED."""
         told = self.on_head(f"ray job status {name} 2>&1 || true")
-        return next((word for word in ("SUCCEEDED", "FAILED", "STOPPED", "RUNNING", "PENDING") if word in told), told)
+        known = ("SUCCEEDED", "FAILED", "STOPPED", "RUNNING", "PENDING")
+        return next((word for word in known if word in told.upper()), told)
 
     def end(self) -> None:
         """End the machines."""
