@@ -27,7 +27,7 @@ from spyhop.engine.vessels import RECORDS, FeedVessel, RiskVessel, Vessel
 from spyhop.errors import JournalDamaged, StateError
 from spyhop.model.control import Obeyed, Word
 from spyhop.model.verdicts import EpochBegan
-from spyhop.storage.checkpoints import read_checkpoint, write_checkpoint
+from spyhop.storage.checkpoints import forget_lives_before, newest_checkpoint, read_checkpoint, write_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -139,13 +139,16 @@ class Carrier:
     def _counted(self) -> tuple[bytes, JournalDamaged | None]:
         # counted before anything is built: what fails in building or restoring must be slowed down too
         kept, damage = b"", None
-        if self._checkpoint.exists():
+        newest = newest_checkpoint(self._checkpoint)
+        if newest is not None:
+            life, file = newest
+            self.restarts = life + 1
             try:
-                self.restarts, kept = read_checkpoint(self._checkpoint)
+                kept = read_checkpoint(file)
             except JournalDamaged as error:
                 damage = error
-            self.restarts += 1
         self._write(kept)
+        forget_lives_before(self._checkpoint, self.restarts)
         return kept, damage
 
     async def take_over(self, ledger: Any) -> None:

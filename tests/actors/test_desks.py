@@ -26,6 +26,7 @@ from spyhop.errors import StateError
 from spyhop.model.orders import CancelOrder, Command, Fact, OrderAccepted, Report
 from spyhop.model.tape import Events
 from spyhop.model.verdicts import Approved, RiskStateChanged
+from spyhop.storage.checkpoints import newest_checkpoint
 from spyhop.venues.desk.heard import HeardLog, heard
 from tests.actors.test_carrier import Far, until, wired
 
@@ -293,6 +294,12 @@ def test_time_that_a_clock_tells_is_enough_to_go_on(room: Room) -> None:
     played(scene)
 
 
+def checkpoint_of(carrier: Carrier) -> Path:
+    found = newest_checkpoint(carrier._checkpoint)
+    assert found is not None
+    return found[1]
+
+
 def test_a_stage_that_comes_back_hears_the_same_at_the_same_times_and_no_command_counts_twice(room: Room) -> None:
     async def scene() -> None:
         one, two = room.desks.values()
@@ -303,12 +310,13 @@ def test_a_stage_that_comes_back_hears_the_same_at_the_same_times_and_no_command
                 two.say("b")
                 await room.hears("a", "b")
                 await until(lambda: len(one.commands) == len(two.commands) == 1)
-                kept = orders._checkpoint.read_bytes()
+                file = checkpoint_of(orders)
+                kept = file.read_bytes()
                 one.say("c")
                 await room.hears("a", "b", "c")
                 await until(lambda: names(one.commands) == ["a", "c"])
                 times = [report.ts for report in heard(room.folder / "one")]
-            orders._checkpoint.write_bytes(kept)  # as a kill before the next checkpoint leaves it
+            file.write_bytes(kept)  # as a kill before the next checkpoint leaves it
             two.say("d")
             room.now.ts += 1_000
             async with room.alive("orders"):
@@ -336,7 +344,7 @@ def test_an_executor_that_comes_back_takes_what_it_missed_and_the_other_does_not
             await room.hears("a", "c")
             await until(lambda: names(one.commands) == ["c"])
             if not is_kept:
-                executor._checkpoint.unlink()
+                checkpoint_of(executor).unlink()
             async with room.alive("two"):
                 await room.hears("a", "c", "b")
                 await until(lambda: names(two.commands) == ["a", "b"])
@@ -433,10 +441,11 @@ def test_an_executor_that_dies_behind_the_end_is_told_of_it_again(room: Room) ->
         async with room.alive("orders"), room.alive("two"):
             async with room.alive("one") as first:
                 room.stage.is_idle = True
-                kept = first._checkpoint.read_bytes()
+                file = checkpoint_of(first)
+                kept = file.read_bytes()
                 await room.let_time_pass(END_OF_TIME)
                 await until(lambda: first.vessel is not None and first.vessel.is_finished)
-            first._checkpoint.write_bytes(kept)
+            file.write_bytes(kept)
             async with room.alive("one") as again:
                 await until(lambda: again.vessel is not None and again.vessel.is_finished)
 

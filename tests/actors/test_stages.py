@@ -21,7 +21,7 @@ from spyhop.engine.vessels import RECORDS, FeedVessel, Records, RiskVessel, Vess
 from spyhop.errors import StateError
 from spyhop.model.entries import Entry
 from spyhop.model.verdicts import EpochBegan
-from spyhop.storage.checkpoints import read_checkpoint
+from spyhop.storage.checkpoints import newest_checkpoint, read_checkpoint
 
 
 class Quiet:
@@ -181,24 +181,32 @@ def kept(*epochs: int) -> list[Entry]:
     return [Entry(n, "risk", n, EpochBegan(ts=n, epoch=epoch, at_seq=n)) for n, epoch in enumerate(epochs)]
 
 
+def newest(path: Path) -> tuple[int, bytes] | None:
+    found = newest_checkpoint(path)
+    return None if found is None else (found[0], read_checkpoint(found[1]))
+
+
 @pytest.mark.parametrize("damage", ["lost", "cut", "changed"])
 def test_a_supervisor_without_its_checkpoint_becomes_what_the_ledger_keeps(
     tmp_path: Path, left: list[int], caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
-    file = tmp_path / "risk.bin"
+    path = tmp_path / "risk.bin"
 
     async def scenario() -> None:
         first, ledger = Quiet(), LedgerHandle(0)
-        shell = RiskSupervisor("risk", lambda: risk_vessel(first), file)
+        shell = RiskSupervisor("risk", lambda: risk_vessel(first), path)
         await shell.connect({RECORDS: Target(ledger, "risk"), "approved": Target(ledger, "approved")})
         assert first.past is None
+        found = newest_checkpoint(path)
+        assert found is not None
+        file = found[1]
         data = file.read_bytes()
         if damage == "lost":
             file.unlink()
         else:
             file.write_bytes(data[:-3] if damage == "cut" else data[:-1] + bytes([data[-1] ^ 1]))
         node, ledger = Quiet(), LedgerHandle(3, *kept(2, 3, 7))
-        shell = RiskSupervisor("risk", lambda: risk_vessel(node), file)
+        shell = RiskSupervisor("risk", lambda: risk_vessel(node), path)
         await shell.connect({RECORDS: Target(ledger, "risk"), "approved": Target(ledger, "approved")})
         await shell.connect({RECORDS: Target(ledger, "risk"), "approved": Target(ledger, "approved")})
         assert node.past is not None
@@ -217,7 +225,7 @@ def test_a_life_that_dies_before_the_ledger_has_answered_leaves_no_checkpoint_to
     async def scenario() -> None:
         shell = RiskSupervisor("risk", lambda: risk_vessel(Quiet()), tmp_path / "risk.bin")
         await shell._carrier.is_built.wait()
-        assert read_checkpoint(tmp_path / "risk.bin") == (0, b"")
+        assert newest(tmp_path / "risk.bin") == (0, b"")
 
     lasting(scenario())
 
@@ -255,7 +263,7 @@ def test_a_supervisor_that_another_one_overtook_leaves_and_asks_the_ledger_anew(
         vessel.vessel.outboxes[RECORDS].put(b"", 1)
         while not left:
             await asyncio.sleep(0.005)
-        assert read_checkpoint(tmp_path / "risk.bin") == (0, b"")
+        assert newest(tmp_path / "risk.bin") == (0, b"")
 
     lasting(scenario())
 
