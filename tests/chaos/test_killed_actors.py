@@ -115,7 +115,7 @@ def test_a_killed_supervisor_comes_back_under_a_new_epoch_and_the_replay_still_h
     assert replay(stormy.folder).difference is None
 
 
-@pytest.mark.parametrize("is_lost", [True, False])
+@pytest.mark.parametrize("is_lost", [True, pytest.param(False, marks=pytest.mark.storm)])
 def test_a_supervisor_whose_disk_is_gone_is_rebuilt_from_the_ledger(
     local_ray: None, tmp_path: Path, eager: Callable[[Settings], Settings], *, is_lost: bool
 ) -> None:
