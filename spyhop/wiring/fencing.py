@@ -54,12 +54,17 @@ class Fence:
 
     async def run(self) -> None:
         """Keep the right until cancelled, then give it back; raise StorageFailed when another has it."""
+        renewing: asyncio.Future[bool] | None = None
         try:
             while True:
                 await self._clock.sleep(RENEW_EVERY_S)
-                if not await asyncio.to_thread(self._lease.renew):
+                renewing = asyncio.get_running_loop().run_in_executor(None, self._lease.renew)
+                if not await asyncio.shield(renewing):
                     raise StorageFailed(str(self._lease.path), f"{self._account} belongs to {_name(self._lease)} now")
         finally:
+            if renewing is not None:
+                # one that is under way would take again what is given back
+                await asyncio.wait({renewing})
             self._lease.release()
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,6 +77,34 @@ def test_who_must_wait_says_for_whom_and_gets_it_when_it_is_given_back(
     asyncio.run(story())
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert f":{os.getpid()}:" in caplog.text
+
+
+def test_a_renewal_that_is_under_way_does_not_take_back_what_is_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fencing, "RENEW_EVERY_S", 0.0)
+    first, second = (fence_of(tmp_path, "binance-usdm:main", LIVE, "") for _ in range(2))
+    under_way, may_go_on = threading.Event(), threading.Event()
+    renew = first._lease.renew
+
+    def slowly() -> bool:
+        under_way.set()
+        assert may_go_on.wait(10.0)
+        return renew()
+
+    async def story() -> None:
+        await first.hold()
+        monkeypatch.setattr(first._lease, "renew", slowly)
+        keeping = asyncio.create_task(first.run())
+        await asyncio.to_thread(under_way.wait, 10.0)
+        keeping.cancel()
+        await asyncio.sleep(0.05)
+        may_go_on.set()
+        await asyncio.gather(keeping, return_exceptions=True)
+        await asyncio.sleep(0.05)
+        await asyncio.wait_for(second.hold(), 2.0)
+
+    asyncio.run(story())
 
 
 def test_each_account_and_each_simulator_has_a_fence_of_its_own(tmp_path: Path) -> None:
