@@ -356,8 +356,9 @@ def test_a_drained_session_leaves_nothing_open_and_nobody_behind(running: Runnin
     ("runner", "told"),
     [
         pytest.param("ray", signal.SIGINT, marks=pytest.mark.ray),
-        pytest.param("ray", signal.SIGTERM, marks=pytest.mark.ray),
+        pytest.param("ray", signal.SIGTERM, marks=[pytest.mark.ray, pytest.mark.storm]),
         ("local", signal.SIGINT),
+        ("local", signal.SIGTERM),
     ],
 )
 def test_being_told_to_stop_while_a_position_is_open_closes_it_and_leaves_with_zero(
