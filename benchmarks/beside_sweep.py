@@ -19,9 +19,9 @@ import shlex
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -77,37 +77,38 @@ class Parts(NamedTuple):
 
 
 class Course:
-    """What happens beside the session, in a thread: wait, sweep, wait, and have it drained."""
+    """What happens beside the session, in a thread: wait, sweep, wait; then `is_over`, and the session is drained."""
 
     def __init__(self, seconds: float, prepare: Callable[[], None], sweep: Callable[[], str]) -> None:
         self._seconds, self._prepare, self._sweep = seconds, prepare, sweep
-        self._is_begun, self.is_over = threading.Event(), threading.Event()
-        self.parts: Parts | None = None
-        self.error: BaseException | None = None
-        self.trace: Trace = []
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._pool = ThreadPoolExecutor(1, "course")
+        self._done: Future[tuple[Parts, Trace]] | None = None
 
     def on_progress(self, progress: Any) -> None:
         """Begin when the first events are there."""
-        if progress.num_events and not self._is_begun.is_set():
-            self._is_begun.set()
-            self._thread.start()
+        if progress.num_events and self._done is None:
+            self._done = self._pool.submit(self._run)
 
-    def _run(self) -> None:
-        try:
-            self._prepare()
-            ensemble = ray.get_actor("ensemble", namespace=NAMESPACE)
-            ray.get(ensemble.set_traced.remote(is_traced=True))
-            time.sleep(self._seconds + SETTLED_S / SPEED)
-            begin = time.time_ns()
-            said = self._sweep()
-            self.parts = Parts(begin, time.time_ns(), said)
-            time.sleep(self._seconds)
-            self.trace = ray.get(ensemble.take_trace.remote())
-        except BaseException as error:  # noqa: BLE001 - told by who waits for it
-            self.error = error
-        finally:
-            self.is_over.set()
+    def is_over(self) -> bool:
+        """Say whether it came to its end, or to an error."""
+        return self._done is not None and self._done.done()
+
+    def result(self) -> tuple[Parts, Trace]:
+        """Return what was seen; raise what went wrong."""
+        if self._done is None:
+            raise RuntimeError("the session ended before it had begun")
+        return self._done.result()
+
+    def _run(self) -> tuple[Parts, Trace]:
+        self._prepare()
+        ensemble = ray.get_actor("ensemble", namespace=NAMESPACE)
+        ray.get(ensemble.set_traced.remote(is_traced=True))
+        time.sleep(self._seconds + SETTLED_S / SPEED)
+        begin = time.time_ns()
+        said = self._sweep()
+        parts = Parts(begin, time.time_ns(), said)
+        time.sleep(self._seconds)
+        return parts, ray.get(ensemble.take_trace.remote())
 
 
 def main() -> None:
@@ -134,10 +135,9 @@ def main() -> None:
                 lambda: await_jobs(address),
                 lambda: run_job(address, sweep_of(lake, runs, is_bare=wanted.bare)),
             )
-            conduct(plan, course.on_progress, WallClock(), should_drain=course.is_over.is_set)
-        if course.parts is None or course.error is not None:
-            raise RuntimeError("the sweep or the session failed") from course.error
-        report(plan, course.trace, course.parts, endpoints.clock, wanted.bare)
+            conduct(plan, course.on_progress, WallClock(), should_drain=course.is_over)
+            parts, trace = course.result()
+        report(plan, trace, parts, endpoints.clock, wanted.bare)
 
 
 @contextmanager

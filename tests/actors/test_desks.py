@@ -15,7 +15,7 @@ import pytest
 
 from actors.carrier import Carrier, Target
 from actors.desks import TICK_S, desk_post, listener
-from spyhop.clock import WallClock
+from spyhop.clock import EventClock, WallClock
 from spyhop.engine.edges import Receipt
 from spyhop.engine.executors import ExecutorVessel, LiveOrderVessel
 from spyhop.engine.mailbox import Mailbox
@@ -73,20 +73,11 @@ class Stage:
         return {}
 
 
-class Now:
-    """The clock of an ear: event time is what it is told."""
+class Settable(EventClock):
+    """A clock that may be set back, as that of a machine may."""
 
-    def __init__(self) -> None:
-        self.ts = 0
-
-    def now_ns(self) -> int:
-        return self.ts
-
-    def monotonic_ns(self) -> int:
-        return self.ts
-
-    async def sleep(self, seconds: float) -> None:
-        raise NotImplementedError
+    def set_to(self, ts: int) -> None:
+        self._now = ts
 
 
 class Desk:
@@ -157,7 +148,7 @@ class Room:
     """An order stage with two desks, each in a carrier of its own, any of which may be killed and started again."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.now = folder, Now()
+        self.folder, self.now = folder, Settable()
         self.desks = {name: Desk(number) for number, name in enumerate(ACCOUNTS)}
         self.wires = {name: Wire() for name in ("orders", *ACCOUNTS)}
         self.far = {name: Far() for name in ("facts:decision", "facts:risk", "records")}
@@ -204,7 +195,7 @@ class Room:
                 await asyncio.wait(left, timeout=0.05)
 
     async def let_time_pass(self, ts: int) -> None:
-        self.now.ts = max(self.now.ts, min(ts, 10**15))
+        self.now.advance(max(0, min(ts, 10**15) - self.now.now_ns()))
         carrier = self.wires["orders"].carrier
         assert carrier is not None
         for edge in ("tape:x", "approved"):
@@ -219,7 +210,7 @@ class Room:
     async def hears(self, *names: str) -> None:
         """Let time pass until the stage was told of these, in this order, and no more."""
         for _ in range(1_000):
-            await self.let_time_pass(self.now.ts + 5)
+            await self.let_time_pass(self.now.now_ns() + 5)
             if len(self.stage.told) >= len(names):
                 break
             await asyncio.sleep(0.002)
@@ -275,7 +266,7 @@ def test_time_goes_on_where_nothing_is_heard_and_where_a_desk_is_dead(room: Room
         async with room.alive("orders"):
             await room.let_time_pass(50)
             assert room.vessel().node.watermark == 50
-            room.now.ts = 40
+            room.now.set_to(40)
             await room.let_time_pass(80)
             assert room.vessel().node.watermark == 80
 
@@ -288,7 +279,7 @@ def test_time_that_a_clock_tells_is_enough_to_go_on(room: Room) -> None:
             for edge in ("tape:x", "approved"):
                 await orders.receive(edge, 0, msgspec.msgpack.encode(Messages(50)))
             assert room.vessel().node.watermark == 0
-            room.now.ts = 50  # nothing arrives: the next tick tells the time
+            room.now.set_to(50)  # nothing arrives: the next tick tells the time
             await until(lambda: room.vessel().node.watermark == 50)
 
     played(scene)
@@ -318,7 +309,7 @@ def test_a_stage_that_comes_back_hears_the_same_at_the_same_times_and_no_command
                 times = [report.ts for report in heard(room.folder / "one")]
             file.write_bytes(kept)  # as a kill before the next checkpoint leaves it
             two.say("d")
-            room.now.ts += 1_000
+            room.now.advance(1_000)
             async with room.alive("orders"):
                 await room.hears("a", "b", "c", "d")
                 await until(lambda: names(two.commands) == ["b", "d"])

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from msgspec.structs import replace
@@ -30,6 +31,9 @@ from spyhop.wiring.records import SessionKeeper, ledger_url
 from spyhop.wiring.trading import market_of
 
 LEADER, FOLLOWER = 0, 1
+
+T = TypeVar("T")
+
 ENTERED = 2_000.0
 """Quote currency of the follower, in three clips."""
 
@@ -48,7 +52,7 @@ class Rig:
         self._keeper = SessionKeeper(plan)
         self._account = routes(plan.session.instruments)
 
-    def of(self, kind: type) -> list:  # type: ignore[type-arg]
+    def of(self, kind: type[T]) -> list[T]:
         return [entry.message for entry in self.entries if isinstance(entry.message, kind)]
 
     def step(self, *approved: Approved) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from decimal import Decimal
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -42,6 +43,9 @@ from spyhop.model.tape import Events, Kind, Side, Status, Venue, event, joined
 from spyhop.model.verdicts import Approved, RiskState, RiskStateChanged
 
 S, MS = NS_PER_S, NS_PER_MS
+
+T = TypeVar("T")
+
 FOREVER = (1 << 63) - 1
 LED = Instrument(id=0, venue=Venue.DYDX, symbol="COIN-USD", tick_size=Decimal(1), lot_size=Decimal("0.1"))
 LEADING = Instrument(
@@ -173,9 +177,17 @@ def approval(lots: int = 50, side: Side = Side.BUY, ts: int = 2 * S, hold: int =
         max_hold_ns=hold,
         hedge=Hedge(instrument=1, reference=2_000),
     )
-    given = {"seq": 1, "ts": ts, "leverage": 1.0, "risk": 50.0, "margin": 600.0, "epoch": 1, "expires": ts + S}
+    given: dict[str, Any] = {
+        "seq": 1,
+        "ts": ts,
+        "leverage": 1.0,
+        "risk": 50.0,
+        "margin": 600.0,
+        "epoch": 1,
+        "expires": ts + S,
+    }
     given |= {"intent": intent, "lots": lots, "hedge_lots": lots // 2, "hedge_margin": 100.0}
-    return Approved(**given | changes)  # type: ignore[arg-type]
+    return Approved(**given | changes)
 
 
 def traded(ts: int, number: int, price: int) -> Events:
@@ -201,7 +213,7 @@ def run(venues: Venues, *tapes: Events, approved: Approved | None = None, cuts: 
     return facts
 
 
-def only(facts: list[Fact], kind: type) -> list:  # type: ignore[type-arg]
+def only(facts: list[Fact], kind: type[T]) -> list[T]:
     return [fact for fact in facts if isinstance(fact, kind)]
 
 
