@@ -50,6 +50,18 @@ SECONDS = 90.0
 SETTLED_S = 40.0
 """The first seconds of the market hold snapshots, the state sync and the start of Ray's workers."""
 
+LIVELY = {
+    "decision.filter.min_probability": "0.05",
+    "decision.filter.min_trade_interval_s": "1",
+    "risk.limits.min_trade_interval_s": "1",
+    "risk.limits.max_trades_per_day": "100000",
+    "risk.limits.max_losses_in_row": "100000",
+    "risk.limits.max_daily_loss_frac": "1",
+    "risk.limits.max_daily_drawdown_frac": "1",
+    "risk.limits.max_capital_in_use_frac": "1",
+}
+"""Settings under which the least sign is traded on, again and again."""
+
 HOPS = (
     ("detect", "frame to row, the tape flushed"),
     ("row_travels", "feed to ensemble"),
@@ -106,15 +118,8 @@ def eager(runs: Path, symbols: str, seconds: float) -> Settings:
         "session.symbols": symbols,
         "session.speed": str(SPEED),
         "analysis_interval_sec": "5",
-        "decision.filter.min_probability": "0.05",
-        "decision.filter.min_trade_interval_s": "1",
+        **LIVELY,
         "decision.exits.max_hold_s": "2",
-        "risk.limits.min_trade_interval_s": "1",
-        "risk.limits.max_trades_per_day": "100000",
-        "risk.limits.max_losses_in_row": "100000",
-        "risk.limits.max_daily_loss_frac": "1",
-        "risk.limits.max_daily_drawdown_frac": "1",
-        "risk.limits.max_capital_in_use_frac": "1",
     }
     said = [("benchmark", name, value) for name, value in overrides.items()]
     return load(Sources(profile="eager", environment={}, overrides=said))[0].settings

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.latency import LIVELY
 from spyhop.clock import NS_PER_S, WallClock
 from spyhop.model.entries import Entry
 from spyhop.storage.journal import read_facts
@@ -36,17 +37,6 @@ KINDS = ("feed:", "ensemble", "risk", "executor:", "ledger", "conductor")
 QUIET_S, ACTOR_S, HOST_S, CUT_S = 20.0, 25.0, 60.0, 30.0
 LEASE_S = 5.5
 """What another machine waits beyond the end of a right to send."""
-LIVELY = {
-    "decision.filter.min_probability": "0.05",
-    "decision.filter.min_trade_interval_s": "1",
-    "decision.exits.max_hold_s": "4",
-    "risk.limits.min_trade_interval_s": "1",
-    "risk.limits.max_trades_per_day": "100000",
-    "risk.limits.max_losses_in_row": "100000",
-    "risk.limits.max_daily_loss_frac": "1",
-    "risk.limits.max_daily_drawdown_frac": "1",
-    "risk.limits.max_capital_in_use_frac": "1",
-}
 
 
 def until(holds: Callable[[], object], seconds: float, what: str, every_s: float = 0.5) -> None:
@@ -90,7 +80,10 @@ def said(text: str) -> None:
 
 
 def run_of(symbols: str, ledger: str, *more: str) -> str:
-    settings = " ".join(f"--set '{name}={value}'" for name, value in {**LIVELY, "session.ledger_url": ledger}.items())
+    settings = " ".join(
+        f"--set '{name}={value}'"
+        for name, value in (LIVELY | {"decision.exits.max_hold_s": "4", "session.ledger_url": ledger}).items()
+    )
     there = f"--address auto --venues /srv/venues.json --runs {RUNS} --profile eager --symbols {symbols}"
     return f"spyhop run {there} --hours 24 --interval 1 --json {' '.join(more)} {settings}"
 
