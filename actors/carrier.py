@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import msgspec
 from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
 
+from actors.bell import Bell
 from actors.health import Health, node_id, resident_mb
 from actors.metrics import Meters
 from actors.orphans import Parent
@@ -96,7 +97,8 @@ class Carrier:
         self.vessel: Vessel | None = None
         self._targets: Mapping[str, Target] = {}
         self.is_built, self._is_connected = asyncio.Event(), asyncio.Event()
-        self._stirred = asyncio.Event()
+        self._bells: dict[str, Bell] = {}
+        self._room = Bell()
         self._saving, self._taking = asyncio.Lock(), asyncio.Lock()
         self._failures: asyncio.Queue[Exception] = asyncio.Queue()
         self._beat = self._moved = clock.monotonic_ns()
@@ -244,19 +246,23 @@ class Carrier:
 
     def _stir(self) -> None:
         self._moved = self._clock.monotonic_ns()
-        self._stirred.set()
-        self._stirred = asyncio.Event()
+        self._room.ring()
+        for edge, bell in self._bells.items():
+            # an edge with nothing to send sleeps on: to wake it costs as much as a message
+            if self.vessel is not None and self.vessel.next_parcel(edge) is not None:
+                bell.ring()
 
     async def _pump(self, edge: str) -> None:
         assert self.vessel is not None
         target, outbox, back_off = self._targets[edge], self.vessel.outboxes[edge], 0.05
+        bell = self._bells.setdefault(edge, Bell())
         loop = asyncio.get_running_loop()
         heard = loop.time()
         while True:
-            stirred = self._stirred
+            bell.forget()
             parcel = self.vessel.next_parcel(edge)
             if parcel is None:
-                await _within(stirred, IDLE_S)
+                await bell.within(IDLE_S)
                 if outbox.is_sent and loop.time() - heard >= IDLE_S:
                     # a receiver that came back older cannot ask for what it had: offer what is not durable there,
                     # however much happens on other edges, for what they wait for may be this
@@ -267,8 +273,8 @@ class Carrier:
                 await asyncio.sleep(RECORDS_LINGER_S)
             self._note(f">{edge}", parcel.data)
             try:
-                answer = target.handle.receive.remote(target.edge, parcel.first, parcel.data)
-                receipt = await asyncio.wait_for(answer, CALL_TIMEOUT_S)
+                async with asyncio.timeout(CALL_TIMEOUT_S):
+                    receipt = await target.handle.receive.remote(target.edge, parcel.first, parcel.data)
             except LOST as error:
                 log.warning("%s: edge %s to be tried again: %s", self.name, edge, type(error).__name__)
                 outbox.rewind()
@@ -288,24 +294,24 @@ class Carrier:
             self._stir()
 
     async def _produce(self, vessel: FeedVessel, pace: Pace | None) -> None:
-        loop, arrived = asyncio.get_running_loop(), asyncio.Event()
+        loop, arrived = asyncio.get_running_loop(), Bell()
 
         def wake() -> None:
-            loop.call_soon_threadsafe(arrived.set)
+            loop.call_soon_threadsafe(arrived.ring)
 
         vessel.node.call_on_arrival(wake)
         while not vessel.node.is_finished:
-            stirred = self._stirred
-            arrived.clear()
+            self._room.forget()
+            arrived.forget()
             if vessel.is_congested:
-                await _within(stirred, IDLE_S)
+                await self._room.within(IDLE_S)
                 continue
             output = vessel.produce(drain=self._drain)
             self._stir()
             if pace is not None and len(output.events) and not output.is_finished:
                 await self._due(pace, int(output.events["ts_recv"][-1]))
             if vessel.node.is_open and not len(output.events):
-                await _within(arrived, IDLE_S)
+                await arrived.within(IDLE_S)
             await asyncio.sleep(0)
         await asyncio.Event().wait()
 
@@ -377,11 +383,3 @@ class Carrier:
             resident_mb(),
             node_id(),
         )
-
-
-async def _within(event: asyncio.Event, seconds: float) -> bool:
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except TimeoutError:
-        return False
-    return True

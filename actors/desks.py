@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from actors.bell import Bell
 from spyhop.engine.executors import ExecutorVessel, LiveOrderVessel
 from spyhop.engine.vessels import Vessel
 from spyhop.errors import StateError
@@ -21,18 +22,14 @@ class DeskPost:
 
     async def run(self, stir: Callable[[], None]) -> None:
         """Work until cancelled; `stir` is called when there is something to send."""
-        desk, arrived = self._vessel.desk, asyncio.Event()
-        desk.on_report(arrived.set)
+        desk, arrived = self._vessel.desk, Bell()
+        desk.on_report(arrived.ring)
         working = asyncio.create_task(desk.run())
         try:
             while not working.done():
                 if self._vessel.tell():
                     stir()
-                try:
-                    await asyncio.wait_for(arrived.wait(), TICK_S)
-                except TimeoutError:
-                    continue
-                arrived.clear()
+                await arrived.within(TICK_S)
             working.result()
         finally:
             working.cancel()

@@ -11,6 +11,7 @@ from typing import TypeVar
 import msgspec
 import ray
 
+from actors.bell import take_short_turns
 from actors.carrier import METRICS_EVERY_S, Target
 from actors.health import Health, node_id, resident_mb
 from actors.lines import Door, Entrance
@@ -48,6 +49,7 @@ class LedgerActor:
     """
 
     def __init__(self, name: str, build: Callable[[], Ledger], clock: Clock | None = None) -> None:
+        take_short_turns()
         self._name, self._build = name, build
         self._clock = clock or WallClock()
         self._keeper: Ledger | None = None

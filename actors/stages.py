@@ -14,6 +14,7 @@ from pathlib import Path
 
 import ray
 
+from actors.bell import take_short_turns
 from actors.carrier import Carrier, Companion, Pace, Target
 from actors.health import Health
 from actors.lines import Door, Entrance, Line
@@ -39,6 +40,7 @@ class StageActor:
         pace: Pace | None = None,
         join: Callable[[Vessel], Sequence[Companion]] = lambda vessel: (),
     ) -> None:
+        take_short_turns()
         self._name = name
         self._clock = WallClock()
         self._carrier = Carrier(name, build, checkpoint, self._clock, join)

@@ -25,6 +25,7 @@ from spyhop.model.control import Session
 from spyhop.model.entries import STAGE_RANK, Entry, Recorded
 from spyhop.model.orders import Fill, Liquidated, OrderChanged
 from spyhop.storage.engines import WRITES, Database
+from spyhop.storage.inserts import Insert
 from spyhop.storage.projections import order_row, projection
 from spyhop.storage.tables import ENTRIES, FILLS, METADATA, ORDERS, SESSIONS, STATISTICS
 
@@ -56,10 +57,14 @@ class Ledger:
     def __init__(self, url: str) -> None:
         self._database = Database(url)
         self._where, self._engine = self._database.name, self._database.engine
-        insert = self._database.insert
-        self._keep = insert(ENTRIES).on_conflict_do_nothing().returning(ENTRIES.c.stage, ENTRIES.c.seq)
-        self._add = {table: insert(table).on_conflict_do_nothing() for table in METADATA.sorted_tables}
-        self._stand = _standing(insert(ORDERS))
+        insert, dialect = self._database.insert, self._engine.dialect
+        self._driver_error: type[Exception] = dialect.loaded_dbapi.Error
+        keep = insert(ENTRIES).on_conflict_do_nothing().returning(ENTRIES.c.stage, ENTRIES.c.seq)
+        self._keep = Insert(keep, ENTRIES, dialect)
+        self._add = {
+            table: Insert(insert(table).on_conflict_do_nothing(), table, dialect) for table in METADATA.sorted_tables
+        }
+        self._stand = Insert(_standing(insert(ORDERS)), ORDERS, dialect)
         try:
             with self._transaction(write=True) as connection:
                 self._migrate(connection)
@@ -76,9 +81,15 @@ class Ledger:
     @contextmanager
     def _transaction(self, *, write: bool) -> Iterator[sa.Connection]:
         try:
-            with self._engine.connect().execution_options(**{WRITES: write}) as connection, connection.begin():
-                yield connection
-        except (sa.exc.DBAPIError, OSError) as error:
+            with self._engine.connect().execution_options(**{WRITES: write}) as connection:
+                try:
+                    with connection.begin():
+                        yield connection
+                except self._driver_error:
+                    # nobody has looked whether it is the connection that is broken
+                    connection.invalidate()
+                    raise
+        except (sa.exc.DBAPIError, self._driver_error, OSError) as error:
             reason = str(error.orig) if isinstance(error, sa.exc.DBAPIError) else str(error)
             raise StorageFailed(f"ledger {self._where}", " ".join(reason.split())) from error
         except CommandError as error:
@@ -97,7 +108,7 @@ class Ledger:
             "head": msgspec.json.encode(session).decode(),
         }
         with self._transaction(write=True) as connection:
-            connection.execute(self._add[SESSIONS], row)
+            self._add[SESSIONS].run(connection, [row])
 
     def append(self, session: str, entries: Sequence[Entry]) -> int:
         """Keep the entries that are new and return how many; durable when this returns.
@@ -110,7 +121,7 @@ class Ledger:
             return 0
         rows = {key: _entry_row(session, offered[key]) for key in sorted(offered)}
         with self._transaction(write=True) as connection:
-            new = {(stage, seq) for stage, seq in connection.execute(self._keep, list(rows.values()))}
+            new = {(stage, seq) for stage, seq in self._keep.run(connection, list(rows.values()))}
             for key in rows.keys() - new:
                 self._check_repeat(connection, rows[key])
             self._project(connection, session, [offered[key] for key in sorted(new)])
@@ -134,16 +145,16 @@ class Ledger:
                 # entries come by number, so the newest step of an order stays
                 orders[entry.message.client_order_id] = order_row(session, entry, entry.message)
         for table, rows in batches.items():
-            connection.execute(self._add[table], rows)
+            self._add[table].run(connection, rows)
         if orders:
-            connection.execute(self._stand, list(orders.values()))
+            self._stand.run(connection, list(orders.values()))
 
     def observe(self, session: str, ts: int, statistics: dict[str, float]) -> None:
         """Keep what was measured at `ts` by name; the first value kept for a name and time stays."""
         rows = [{"session": session, "ts": ts, "name": name, "value": value} for name, value in statistics.items()]
         if rows:
             with self._transaction(write=True) as connection:
-                connection.execute(self._add[STATISTICS], rows)
+                self._add[STATISTICS].run(connection, rows)
 
     def committed(self, session: str, stage: str) -> int:
         """Return how many entries of `stage` are kept."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import Enum
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -98,8 +100,13 @@ def _json(value: object) -> str:
 
 # columns that bear the name of a field hold it, enumerations by value
 def _picked(table: sa.Table, message: msgspec.Struct) -> dict[str, Any]:
-    fields = msgspec.to_builtins(message)
-    return {column.name: fields[column.name] for column in table.columns if column.name in fields}
+    picked = {name: getattr(message, name) for name in _shared(table, type(message))}
+    return {name: value.value if isinstance(value, Enum) else value for name, value in picked.items()}
+
+
+@cache
+def _shared(table: sa.Table, kind: type[msgspec.Struct]) -> tuple[str, ...]:
+    return tuple(column.name for column in table.columns if column.name in kind.__struct_fields__)
 
 
 def _decision(decision: Decision) -> dict[str, Any]:

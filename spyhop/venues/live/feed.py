@@ -1,7 +1,8 @@
 """A live feed behind the Feed port: a session in a thread of its own, and a tape that survives its process.
 
-A TIMER row stands at every whole second of the clock that no event has passed, and wherever nothing came for a tenth
-of a second: watermarks move while a market is silent. The timers are on the tape like everything else, so a replay has
+A TIMER row stands at every whole second of the clock that no event has passed when it strikes, and wherever nothing
+came for a tenth of a second: the row of a second is closed by the clock and waits for no frame, and watermarks move
+while a market is silent. The timers are on the tape like everything else, so a replay has
 them too and what follows is a function of the tape alone.
 
 After a kill the feed first hands out again what the session's tape kept behind the place of the snapshot, the same
@@ -239,7 +240,9 @@ class LiveFeed:
     async def _beat(self) -> None:
         step_s = step(self._clock, _IDLE_NS / NS_PER_S)
         while True:
-            await self._clock.sleep(step_s)
+            # frames are stamped by this clock when they come: none of this second can come when the next one strikes
+            rest_s = (NS_PER_S - self._clock.now_ns() % NS_PER_S) / NS_PER_S
+            await self._clock.sleep(rest_s if rest_s < 2 * step_s else step_s)
             now, last = self._clock.now_ns(), self._queue.ts_last
             second = now - now % NS_PER_S
             if last < second:
