@@ -1,4 +1,4 @@
-"""Waking a task that waits, without a task and an event for each wait: a busy actor waits thousands of times a second."""
+"""Waking a task that waits, without a task and an event for each wait: a busy actor waits thousands of times."""
 
 from __future__ import annotations
 
