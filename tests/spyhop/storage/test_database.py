@@ -444,6 +444,19 @@ def test_a_role_that_may_only_read_can_read(postgres: PostgresServer) -> None:
     ledger.close()
 
 
+def test_a_connection_that_the_server_ended_is_replaced(postgres: PostgresServer) -> None:
+    url = postgres.new_database()
+    kept = Ledger(url)
+    kept.append(S, [Entry(1, "order", 0, changed(1, OrderStatus.OPEN, 0))])
+    with engine_of(url) as engine, engine.connect() as other:
+        ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        assert all(other.execute(sa.text(f"{ended} AND pid <> pg_backend_pid()")).scalars())
+    with pytest.raises(StorageFailed):
+        kept.append(S, [Entry(2, "order", 1, changed(2, OrderStatus.OPEN, 0))])
+    assert kept.append(S, [Entry(2, "order", 1, changed(2, OrderStatus.OPEN, 0))]) == 1
+    kept.close()
+
+
 def test_a_folder_that_cannot_be_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageFailed, match="file"):

@@ -126,6 +126,17 @@ def test_no_timer_where_events_pass(rig: Rig) -> None:
     assert len(of(later, Kind.TIMER)) <= 5
 
 
+def test_a_second_is_closed_when_it_strikes_whatever_comes_then() -> None:
+    # between two beats: nobody may wait for the next beat, or for a frame of the new second
+    clock = VirtualClock(START + 37 * NS_PER_S // 1_000)
+    made = Rig(clock, ScriptedVenue(clock, BTC, FeedParams()))
+    made.start()
+    made.run(0.964)
+    made.feed.close()
+    assert made.events["ts_recv"][-1] == START + NS_PER_S
+    assert made.events["kind"][-1] == Kind.TIMER
+
+
 def read_on(feed: LiveFeed) -> None:
     for _ in range(2_000):
         feed.next_batch()
