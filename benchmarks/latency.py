@@ -3,8 +3,9 @@
 The venue simulator runs in a process of its own, `SPEED` times as fast as real time, which makes about the 272 frames
 a second and symbol of the recordings; the session trades live against it at the least sign. Counted in real time
 (one machine, one clock) from the event that closed the row of an intent, a frame or the strike of its second, to the
-venue's own time of the order (in milliseconds of the market, so exact to 1/`SPEED` ms). On the way, on purpose: the tape to the disk, the
-verdict committed, the order committed, the command in the desk's log, and the word that it was sent.
+venue's own time of the order (in milliseconds of the market, so exact to 1/`SPEED` ms). On the way, on purpose: the
+tape to the disk, the verdict committed, the order committed, the command in the desk's log, and the word that it was
+sent.
 
 Each hop is told by its share of the mean, since percentiles do not add up.
 """

@@ -14,7 +14,7 @@ from spyhop.ledger.positions import Position, filled
 from spyhop.model.decisions import Decision
 from spyhop.model.entries import Entry
 from spyhop.model.instruments import Instrument
-from spyhop.model.orders import Fill, FundingPaid, Liquidated, TradeClosed
+from spyhop.model.orders import Fill, FundingPaid, Liquidated, PairEnded, TradeClosed
 from spyhop.model.rows import RowFlag, Rows
 from spyhop.model.verdicts import Approved, Refused
 
@@ -97,8 +97,10 @@ class Board:
                 account.net -= message.amount
             case Liquidated():
                 self.symbols[message.instrument].holding = Position()
+            case PairEnded():
+                account.num_trades += message.num_legs > 0
             case TradeClosed():
-                account.num_trades += 1
+                account.num_trades += not message.is_leg
                 account.gross += message.gross
                 account.net += message.gross
             case _:

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from spyhop.clock import NS_PER_DAY, iso_ms
+from spyhop.ledger.pairs import joined
 from spyhop.model.control import Session
 from spyhop.model.decisions import Decision, Intent
 from spyhop.model.entries import Entry
@@ -19,7 +20,6 @@ from spyhop.model.tape import Side
 from spyhop.model.verdicts import Approved, EpochBegan, Refused
 from spyhop.reports import conduct, tails, trades
 from spyhop.reports.model import Benchmark, Head, Quality, Report
-from spyhop.reports.pairs import joined
 from spyhop.reports.verdict import judge
 
 T = TypeVar("T", bound=msgspec.Struct)

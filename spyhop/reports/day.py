@@ -16,6 +16,7 @@ import msgspec
 
 from spyhop.clock import NS_PER_HOUR, NS_PER_S, iso_ms
 from spyhop.errors import MissingInput
+from spyhop.ledger.pairs import joined
 from spyhop.model.control import Session
 from spyhop.model.decisions import LEAD_FOLLOW, Decision, Intent
 from spyhop.model.entries import Entry, Recorded
@@ -27,7 +28,6 @@ from spyhop.reports.build import head_of, planned_exits, setting
 from spyhop.reports.day_model import Day, Group, Line, States, Tally
 from spyhop.reports.halts import halts
 from spyhop.reports.model import Count, Head
-from spyhop.reports.pairs import joined
 from spyhop.reports.verdict import judge
 from spyhop.risk.comparisons import Cause
 from spyhop.risk.states import gravest

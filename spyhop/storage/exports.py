@@ -16,7 +16,8 @@ from pathlib import Path
 import msgspec
 
 from spyhop.clock import utc
-from spyhop.model.orders import TradeClosed
+from spyhop.ledger.pairs import joined
+from spyhop.model.orders import PairEnded, TradeClosed
 from spyhop.model.verdicts import Approved
 from spyhop.storage.database import Ledger
 from spyhop.storage.files import replace_durably
@@ -75,8 +76,8 @@ def pnl_lines(ledger: Ledger, sessions: Sequence[str]) -> list[str]:
 
 
 def _trades(ledger: Ledger, sessions: Sequence[str]) -> list[TradeClosed]:
-    closed = [entry.message for session in sessions for entry in ledger.entries(session, TradeClosed)]
-    trades = [message for message in closed if isinstance(message, TradeClosed)]
+    told = [entry.message for one in sessions for entry in joined(ledger.entries(one, TradeClosed, PairEnded))]
+    trades = [message for message in told if isinstance(message, TradeClosed)]
     return sorted(trades, key=lambda trade: trade.ts_exit)
 
 

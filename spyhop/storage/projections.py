@@ -13,7 +13,16 @@ from spyhop.clock import NS_PER_MS
 from spyhop.model.decisions import Decision, Intent
 from spyhop.model.entries import Entry, Recorded
 from spyhop.model.observations import Comparison, EffectiveDiff
-from spyhop.model.orders import Difference, Fill, FundingPaid, Liquidated, OrderChanged, Reconciled, TradeClosed
+from spyhop.model.orders import (
+    Difference,
+    Fill,
+    FundingPaid,
+    Liquidated,
+    OrderChanged,
+    PairEnded,
+    Reconciled,
+    TradeClosed,
+)
 from spyhop.model.verdicts import Approved, Refused, RiskStateChanged
 from spyhop.storage.tables import (
     COMPARISONS,
@@ -24,6 +33,7 @@ from spyhop.storage.tables import (
     INTENTS,
     LIQUIDATIONS,
     ORDER_EVENTS,
+    PAIRS,
     RECONCILIATIONS,
     RISK_STATES,
     TRADES,
@@ -35,6 +45,7 @@ _PLAIN: dict[type[Recorded], sa.Table] = {
     Fill: FILLS,
     FundingPaid: FUNDING,
     Liquidated: LIQUIDATIONS,
+    PairEnded: PAIRS,
     Reconciled: RECONCILIATIONS,
     TradeClosed: TRADES,
 }

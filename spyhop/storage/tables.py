@@ -259,7 +259,24 @@ TRADES = _table(
     _real("net"),
     _real("max_profit_frac"),
     _real("max_drawdown_frac"),
+    sa.Column("is_leg", sa.Boolean, nullable=False, server_default=sa.false()),  # of a pair
     key=("session", "trade_id"),
+)
+
+PAIRS = _table(
+    "pairs",
+    *_origin(),
+    _integer("intent_seq"),  # that of its legs in `trades`, too
+    _integer("hedge"),  # the other instrument
+    _integer("num_legs"),
+    _real("notional"),
+    _real("gross"),
+    _real("fees"),
+    _real("funding"),
+    _real("slippage"),
+    _real("net"),
+    _text("reason"),
+    key=_ORIGIN_KEY,
 )
 
 STATISTICS = _table(

@@ -24,6 +24,7 @@ from spyhop.clock import NS_PER_HOUR, NS_PER_MINUTE, Clock, iso_ms
 from spyhop.config.settings import Settings, decoded, encoded
 from spyhop.engine.pipeline import Pipeline, Progress
 from spyhop.errors import JournalDamaged, MissingInput, UserError
+from spyhop.ledger.pairs import Legs
 from spyhop.model.control import Session
 from spyhop.model.entries import Entry
 from spyhop.model.orders import TradeClosed
@@ -240,7 +241,7 @@ def _evaluated(line: Pipeline, trades: _Trades, on_period: Callable[[Passed], bo
     return True
 
 
-_Counted = tuple[bytes, int, float, int]
+_Counted = tuple[bytes, int, float, int, dict[int, list[TradeClosed]]]
 
 
 class _Trades:
@@ -249,23 +250,25 @@ class _Trades:
     def __init__(self, start: int, net: npt.NDArray[np.float64], period_ns: int) -> None:
         self.start, self.net, self.period_ns = start, net, period_ns
         self.count, self.total, self.passed = 0, 0.0, 0
+        self._legs = Legs()
 
     def rows(self, rows: Rows, probabilities: npt.NDArray[Any]) -> None:
         """Let judged rows go."""
 
     def append(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
-            if isinstance(trade := entry.message, TradeClosed):
+            if (trade := self._legs.trade(entry.message)) is not None:
                 share = trade.net / trade.notional
                 self.net[min((trade.ts_entry - self.start) // self.period_ns, len(self.net) - 1)] += share
                 self.count += 1
                 self.total += share
 
     def kept(self) -> _Counted:
-        return self.net.tobytes(), self.count, self.total, self.passed
+        return self.net.tobytes(), self.count, self.total, self.passed, self._legs.held
 
     def restore(self, counted: _Counted) -> None:
-        net, self.count, self.total, self.passed = counted
+        net, self.count, self.total, self.passed, legs = counted
+        self._legs = Legs(legs)
         self.net[:] = np.frombuffer(net)
 
     def committed(self, stage: str) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from spyhop.model.control import Obeyed
 from spyhop.model.entries import Entry
-from spyhop.model.orders import Liquidated, OrderChanged, TradeClosed
+from spyhop.model.orders import Liquidated, OrderChanged, PairEnded, TradeClosed
 from spyhop.model.verdicts import EpochBegan, Refused, RiskStateChanged
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,10 @@ def _tell(entry: Entry, symbols: Mapping[int, str]) -> None:
             log.info("order %s: %s %s", one.status, one.cause, one.reason, extra=about)
         case TradeClosed() as one:
             about |= {"symbol": symbols.get(one.instrument, ""), "cause": one.trade_id}
-            log.info("trade closed: %s %.2f", one.strategy, one.net, extra=about)
+            log.info("%s closed: %s %.2f", "leg" if one.is_leg else "trade", one.strategy, one.net, extra=about)
+        case PairEnded() as one:
+            about |= {"symbol": symbols.get(one.instrument, ""), "cause": f"intent {one.intent_seq}"}
+            log.info("pair ended: %d legs %.2f %s", one.num_legs, one.net, one.reason, extra=about)
         case Refused() as one:
             about |= {"symbol": symbols.get(one.intent.instrument, ""), "cause": f"intent {one.intent.seq}"}
             log.info("refused by %s: %.6g against %.6g", one.code, one.measured, one.limit, extra=about)

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from spyhop.clock import NS_PER_HOUR, NS_PER_S
+from spyhop.ledger.pairs import Legs, joined
 from spyhop.model.control import Session
 from spyhop.model.decisions import LEAD_FOLLOW
 from spyhop.model.entries import Entry, Recorded
@@ -16,7 +17,6 @@ from spyhop.model.orders import PairEnded, TradeClosed
 from spyhop.model.tape import Side
 from spyhop.reports.build import build
 from spyhop.reports.day import Told, of_day
-from spyhop.reports.pairs import joined
 
 T = 1_764_350_100 * NS_PER_S
 MakeTrade = Callable[..., TradeClosed]
@@ -89,6 +89,17 @@ def test_legs_become_one_trade_where_their_pair_ends(
         # as if both worst prices had come at once: 2 bp of the one, 16 of half as much
         assert trade.max_drawdown_frac == pytest.approx(-0.0010)
         assert trade.max_profit_frac == pytest.approx(0.0017)
+
+
+def test_legs_that_come_one_by_one_are_the_same_trade(
+    make_trade: MakeTrade, legs: Callable[..., tuple[TradeClosed, TradeClosed]]
+) -> None:
+    own, other = legs()
+    plain, end = make_trade(9, 1.0, intent_seq=9, ts=own.ts), ended(other.ts + 5, own, other)
+    counting = Legs()
+    assert [counting.trade(message) for message in (own, plain)] == [None, plain]
+    later = Legs(counting.held)
+    assert [later.trade(other), later.trade(end), later.trade(end)] == [None, trades_of(told(own, other, end))[0], None]
 
 
 def test_what_is_no_whole_pair_stays_as_it_was(

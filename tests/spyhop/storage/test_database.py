@@ -33,6 +33,7 @@ from spyhop.model.orders import (
     OrderChanged,
     OrderStatus,
     OrderType,
+    PairEnded,
     Purpose,
     SubmitOrder,
     TradeClosed,
@@ -362,7 +363,7 @@ def test_migrations_lead_down_and_up_again_and_keep_what_was_said(ledger: Ledger
             command.downgrade(migrations(connection), "0001")
         assert rows(url, "select instrument, price from fills") == [(0, 914_990)]
         old = shape(url)[1]
-        assert set(KEYS) - set(old) == {"risk_states", "comparisons", "differences", "reconciliations"}
+        assert set(KEYS) - set(old) == {"risk_states", "comparisons", "differences", "reconciliations", "pairs"}
         assert old["fills"] == ["session", "fill_id"]
     again = Ledger(url)
     assert shape(url) == ([], KEYS)
@@ -372,6 +373,27 @@ def test_migrations_lead_down_and_up_again_and_keep_what_was_said(ledger: Ledger
         with engine.begin() as connection:
             command.downgrade(migrations(connection), "base")
         assert shape(url)[1] == {}
+
+
+def test_a_pair_and_its_legs_can_be_told_from_trades(ledger: Ledger, url: str) -> None:
+    plain = STORY[-1].message
+    assert isinstance(plain, TradeClosed)
+    leg = msgspec.structs.replace(plain, trade_id="leg", intent_seq=7, is_leg=True)
+    money = {"notional": 823.49, "gross": 1.0, "fees": 0.25, "funding": 0.0, "slippage": 0.0, "net": 0.75}
+    end = PairEnded(ts=60, intent_seq=7, instrument=0, hedge=1, num_legs=2, reason="", **money)
+    ledger.append(S, [Entry(51, "order", 0, plain), Entry(52, "order", 1, leg), Entry(60, "order", 2, end)])
+    assert rows(url, "select trade_id from trades where not is_leg") == [("WT_19700101_000000_0001",)]
+    joined = "select trade_id, hedge, num_legs, pairs.net from pairs join trades using (session, intent_seq)"
+    assert rows(url, joined) == [("leg", 1, 2, 0.75)]
+    ledger.close()
+    with engine_of(url) as engine, engine.begin() as connection:
+        command.downgrade(migrations(connection), "0002")
+    assert rows(url, "select count(*) from trades") == [(2,)]
+    # what was kept before there were pairs is no leg
+    again = Ledger(url)
+    assert rows(url, "select count(*) from trades where not is_leg") == [(2,)]
+    assert shape(url) == ([], KEYS)
+    again.close()
 
 
 def test_opening_again_keeps_everything(url: str) -> None:

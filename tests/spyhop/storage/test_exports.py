@@ -13,7 +13,7 @@ from spyhop.model.control import Session
 from spyhop.model.decisions import Intent
 from spyhop.model.entries import Entry
 from spyhop.model.instruments import Instrument
-from spyhop.model.orders import TradeClosed
+from spyhop.model.orders import PairEnded, TradeClosed
 from spyhop.model.tape import Side, Venue
 from spyhop.model.verdicts import Approved, Refused
 from spyhop.storage.database import Ledger, sqlite_url
@@ -77,7 +77,7 @@ def refused(seq: int, ts: int) -> Entry:
     return Entry(ts, "risk", seq, Refused(seq=seq, ts=ts, intent=intent(ts, 1), code="x", measured=1.0, limit=1.0))
 
 
-def closed(seq: int, ts: int, net: float) -> Entry:
+def closed(seq: int, ts: int, net: float, *, is_leg: bool = False) -> Entry:
     trade = TradeClosed(
         ts=ts,
         trade_id=f"t{seq}",
@@ -106,6 +106,7 @@ def closed(seq: int, ts: int, net: float) -> Entry:
         net=net,
         max_profit_frac=0.0,
         max_drawdown_frac=0.0,
+        is_leg=is_leg,
     )
     return Entry(ts, "order", seq, trade)
 
@@ -125,6 +126,21 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     opened.append("c", [approved(0, at), closed(0, at, -1_000.0)])
     yield opened
     opened.close()
+
+
+def test_two_legs_are_one_line(tmp_path: Path) -> None:
+    kept = Ledger(sqlite_url(tmp_path / "pairs.db"))
+    kept.begin(session("a", 1))
+    end = PairEnded(
+        ts=DAY + 9, intent_seq=0, instrument=0, hedge=1, num_legs=2, notional=1.0, gross=-2.0, fees=0.0, funding=0.0,
+        slippage=0.0, net=-2.0,
+    )  # fmt: skip
+    # one leg wins, the other loses more: one loss, not a gain and a loss
+    legs = [closed(0, DAY + 5, 3.0, is_leg=True), closed(1, DAY + 7, -5.0, is_leg=True)]
+    kept.append("a", [*legs, Entry(DAY + 9, "order", 2, end)])
+    assert pnl_lines(kept, ["a"])[1:] == ["2025-11-28,-2.0"]
+    assert risk_state(kept, ["a"]).days["2025-11-28"].realized_loss_usdt == 2.0
+    kept.close()
 
 
 def test_the_files_have_the_shapes_of_the_seed(ledger: Ledger, tmp_path: Path) -> None:

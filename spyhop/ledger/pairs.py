@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from spyhop.model.entries import Entry
+from spyhop.model.entries import Entry, Recorded
 from spyhop.model.orders import PairEnded, TradeClosed
 
 _LIQUIDATION = "liquidation"
@@ -35,6 +35,26 @@ def joined(entries: Iterable[Entry]) -> list[Entry]:
                 entry = replace(entry, message=trade_of(pair, [leg for _, leg in held]))
         kept.append(entry)
     return [entry for entry in kept if entry is not None]
+
+
+class Legs:
+    """The same as it is said: legs wait for the end of their pair."""
+
+    def __init__(self, held: dict[int, list[TradeClosed]] | None = None) -> None:
+        self.held = held or {}
+
+    def trade(self, message: Recorded) -> TradeClosed | None:
+        """Return the trade that ends with `message`, None where none does."""
+        match message:
+            case TradeClosed(is_leg=True):
+                self.held.setdefault(message.intent_seq, []).append(message)
+            case TradeClosed():
+                return message
+            case PairEnded() if message.intent_seq in self.held:
+                return trade_of(message, self.held.pop(message.intent_seq))
+            case _:
+                pass
+        return None
 
 
 def trade_of(pair: PairEnded, legs: Sequence[TradeClosed]) -> TradeClosed:
