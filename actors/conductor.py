@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 CONDUCTOR, SUPERVISOR = "conductor", "risk"
 SWEEP_S = 0.5
+AWAY_S = 0.1
+"""How often who does not answer is asked: it may be waiting for its neighbours already."""
 HEALTH_TIMEOUT_S = 3.0
 CLOSE_TIMEOUT_S = 60.0
 WEDGED_S = 15.0
@@ -113,7 +115,7 @@ class Conductor:
     async def _watch(self, name: str) -> None:
         while not self._is_finished:
             await self._look_after(name)
-            await asyncio.sleep(SWEEP_S)
+            await asyncio.sleep(AWAY_S if name in self._silent else SWEEP_S)
 
     async def _restart_planned(self) -> None:
         """Start those anew that shall be, one at a time, each when all others answer."""
@@ -153,8 +155,9 @@ class Conductor:
                 # each sweep: a feed that was restarted does not remember that it was asked
                 await _answered(handle.drain.remote())
         except LOST as error:
+            if name not in self._silent:
+                log.warning("%s does not answer: %s", name, type(error).__name__)
             self._silent[name] = self._silent.get(name, 0) + 1
-            log.warning("%s does not answer: %s", name, type(error).__name__)
             return
         self._silent.pop(name, None)
 

@@ -10,15 +10,18 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from spyhop.clock import NS_PER_S, WallClock
 from spyhop.model.decisions import Decision
 from spyhop.model.entries import Entry
 from spyhop.model.orders import Difference, Fill, OrderChanged, OrderStatus
-from spyhop.storage.journal import read_facts
 
 LOOK_S = 0.2
 NEVER_SENT = {OrderStatus.PENDING_NEW, OrderStatus.REJECTED, OrderStatus.SENT, OrderStatus.UNKNOWN}
 CLOCK = WallClock()
+
+_ENTRY = msgspec.json.Decoder(Entry)
 
 
 class Row(NamedTuple):
@@ -51,17 +54,17 @@ class Sight:
         self._thread.start()
 
     def _look(self) -> None:
-        size, known = 0, 0
+        path, place, known = self._folder / "facts.log", 0, -1
         while not self._is_over.wait(LOOK_S):
-            path = self._folder / "facts.log"
-            if not path.exists() or path.stat().st_size == size:
+            if not path.exists():
                 continue
-            size, now = path.stat().st_size, CLOCK.now_ns()
-            decisions = [entry for entry in read_facts(self._folder) if isinstance(entry.message, Decision)]
-            for entry in sorted(decisions, key=lambda entry: entry.seq):
-                if entry.seq > known or not known:
+            # only what is new: to read all of it again takes from the machines what is measured on them
+            now, (lines, place) = CLOCK.now_ns(), lines_from(path, place)
+            for line in lines:
+                entry = told_in(line)
+                if entry is not None and isinstance(entry.message, Decision) and entry.seq > known:
                     self.decided[entry.message.instrument].append(now)
-            known = max((entry.seq for entry in decisions), default=0)
+                    known = entry.seq
 
     def end(self) -> None:
         """Look no more."""
@@ -69,14 +72,32 @@ class Sight:
         self._thread.join(10.0)
 
 
-def back_s(times: Iterable[int], at: int, until: int) -> float:
+def lines_from(path: Path, place: int) -> tuple[list[bytes], int]:
+    """Return the whole lines of a file from a place on, and where they end; from its end where it was cut shorter."""
+    with path.open("rb") as file:
+        file.seek(min(place, path.stat().st_size))
+        *lines, rest = file.read().split(b"\n")
+        return lines, file.tell() - len(rest)
+
+
+def told_in(line: bytes) -> Entry | None:
+    """Return the entry in a line of the journal, None where it holds none: a frame's head, or what is torn."""
+    try:
+        return _ENTRY.decode(line)
+    except msgspec.DecodeError:
+        return None
+
+
+def back_s(times: Iterable[int], at: int, until: int, usual: float = 0.0) -> float:
     """Return how long after `at` the longest silence ended, of those that began until ten seconds after; inf if never.
 
-    Something that goes on as before has a short longest silence; where that began tells nothing, where it ended does.
+    0 where none was longer than `usual` seconds: nothing was interrupted.
     """
     points = [at, *sorted(time for time in times if at < time <= until), until]
     silences = [(second - first, second) for first, second in pairwise(points) if first - at < 10 * NS_PER_S]
     longest, end = max(silences, key=itemgetter(0))
+    if longest <= usual * NS_PER_S:
+        return 0.0
     return float("inf") if end == until and longest > 5 * NS_PER_S else (end - at) / NS_PER_S
 
 

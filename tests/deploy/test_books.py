@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from spyhop.clock import NS_PER_S
 from spyhop.model.entries import Entry
 from spyhop.model.orders import Fill, Liquidity, OrderChanged, OrderStatus, OrderType, Purpose, SubmitOrder
 from spyhop.model.tape import Side
-from tests.deploy.books import back_s, senders, unrepaired, usual_s, wrong
+from spyhop.storage.journal import FactWriter
+from tests.deploy.books import back_s, lines_from, senders, told_in, unrepaired, usual_s, wrong
 
 
 def at(*seconds: float) -> list[int]:
@@ -21,6 +23,9 @@ def test_a_silence_tells_when_it_ended_after_the_blow() -> None:
     times = at(1, 2, 3, 4.5, 5, 9.5, 10, 11)
     assert back_s(times, *at(4, 12)) == pytest.approx(5.5)
     assert usual_s(times, *at(0, 4)) == pytest.approx(1.0)
+    # as long as it was silent before, nothing was interrupted
+    assert back_s(times, *at(4, 12), usual=4.5) == 0.0
+    assert back_s(times, *at(4, 12), usual=4.4) == pytest.approx(5.5)
     # nobody came back
     assert back_s(at(1, 2, 3), *at(4, 30)) == float("inf")
     # a silence that begins long after has another cause
@@ -82,3 +87,19 @@ def test_what_is_lost_and_what_is_doubled_is_told(
     entries = [changed(1, "a", OrderStatus.FILLED), *(fill(2 + n, *one) for n, one in enumerate(ours))]
     (found,) = wrong(entries, account(*there))
     assert (found.is_double, found.text) == (is_double, text)
+
+
+def test_a_journal_is_followed_line_by_line_and_over_a_torn_tail(tmp_path: Path) -> None:
+    writer = FactWriter(tmp_path)
+    path, entry = tmp_path / "facts.log", changed(0, "a", OrderStatus.OPEN)
+    writer.append([entry])
+    lines, place = lines_from(path, 0)
+    assert [told for line in lines if (told := told_in(line))] == [entry]
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"#frame 000")
+    assert lines_from(path, place) == ([], place)
+    path.write_bytes(whole[: len(whole) // 2])
+    lines, place = lines_from(path, place)
+    assert [told_in(line) for line in lines] == []
+    assert place == len(whole) // 2
+    writer.close()

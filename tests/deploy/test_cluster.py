@@ -172,8 +172,11 @@ class Play:
         return Row(
             what,
             noticed,
-            max(books.back_s(times, at, until_) for times in self.sight.decided.values()),
-            books.back_s(requests, at, until_),
+            max(
+                books.back_s(times, at, until_, books.usual_s(times, begin, at))
+                for times in self.sight.decided.values()
+            ),
+            books.back_s(requests, at, until_, books.usual_s(requests, begin, at)),
             books.usual_s(requests, begin, at),
             sum(not one.is_double for one in mine),
             sum(one.is_double for one in mine),
