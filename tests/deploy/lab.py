@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from benchmarks.postgres_room import PostgresServer
 from spyhop.clock import WallClock
 
@@ -91,6 +93,11 @@ class Lab:
                     return (CLOCK.monotonic_ns() - began) / 1e9
             time.sleep(1.0)
         raise AssertionError("the machines did not come")
+
+    def start_ray(self, number: int) -> None:
+        """Start Ray on a market machine, with the commands that `ray up` has for it."""
+        for command in yaml.safe_load(self.file.read_text())["worker_start_ray_commands"]:
+            self.on(number, f"export RAY_HEAD_IP={address(HEAD)}; {command}")
 
     def _ray(self, *arguments: str) -> None:
         with (self.folder / "ray.log").open("ab") as log:
