@@ -264,7 +264,7 @@ def test_in_the_end_the_books_are_the_venues_and_the_session_replays(play: Play,
 
 
 def joined(play: Play) -> None:
-    """Wait until all machines are in Ray's table; start Ray by hand where the autoscaler has given up, as it does once."""
+    """Wait until all machines are in Ray's table; start Ray by hand where the autoscaler has given up."""
     everywhere = sorted(address(number) for number in (HEAD, *MARKET))
 
     def are_there(seconds: float) -> bool:
