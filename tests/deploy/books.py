@@ -91,12 +91,12 @@ def told_in(line: bytes) -> Entry | None:
 def back_s(times: Iterable[int], at: int, until: int, usual: float = 0.0) -> float:
     """Return how long after `at` the longest silence ended, of those that began until ten seconds after; inf if never.
 
-    0 where none was longer than `usual` seconds: nothing was interrupted.
+    0 where none was longer than twice the `usual` seconds: nothing was interrupted.
     """
     points = [at, *sorted(time for time in times if at < time <= until), until]
     silences = [(second - first, second) for first, second in pairwise(points) if first - at < 10 * NS_PER_S]
     longest, end = max(silences, key=itemgetter(0))
-    if longest <= usual * NS_PER_S:
+    if longest <= 2 * usual * NS_PER_S:
         return 0.0
     return float("inf") if end == until and longest > 5 * NS_PER_S else (end - at) / NS_PER_S
 

@@ -23,9 +23,9 @@ def test_a_silence_tells_when_it_ended_after_the_blow() -> None:
     times = at(1, 2, 3, 4.5, 5, 9.5, 10, 11)
     assert back_s(times, *at(4, 12)) == pytest.approx(5.5)
     assert usual_s(times, *at(0, 4)) == pytest.approx(1.0)
-    # as long as it was silent before, nothing was interrupted
-    assert back_s(times, *at(4, 12), usual=4.5) == 0.0
-    assert back_s(times, *at(4, 12), usual=4.4) == pytest.approx(5.5)
+    # not much longer than it was silent before: nothing was interrupted
+    assert back_s(times, *at(4, 12), usual=2.25) == 0.0
+    assert back_s(times, *at(4, 12), usual=2.2) == pytest.approx(5.5)
     # nobody came back
     assert back_s(at(1, 2, 3), *at(4, 30)) == float("inf")
     # a silence that begins long after has another cause
