@@ -244,6 +244,21 @@ def test_a_worker_joins_by_token_and_is_not_niced(worker: tuple[dict[str, Any], 
     assert environment["RAY_worker_niceness"] == "0"
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_a_worker_that_works_for_this_head_is_not_stopped(name: str, tmp_path: Path) -> None:
+    # whoever starts the head anew starts the workers' commands, too: what trades there must not end
+    told = tmp_path / "told"
+    for tool, text in {"ray": f"#!/bin/sh\necho $1 >> {told}\n", "python": "#!/bin/sh\nexit $MEMBER\n"}.items():
+        (tmp_path / tool).write_text(text)
+        (tmp_path / tool).chmod(0o755)
+    for member, done in (("0", ""), ("1", "stop\nstart\n")):
+        told.write_text("")
+        environment = {"HOME": str(tmp_path), "PATH": f"{tmp_path}:/usr/bin:/bin", "RAY_HEAD_IP": "10.0.0.10"}
+        for command in document(name)["worker_start_ray_commands"]:
+            subprocess.run(["bash", "-c", command], env=environment | {"MEMBER": member}, check=True, timeout=20)
+        assert told.read_text() == done
+
+
 @cache
 def known_to_ray() -> frozenset[bytes]:
     """Every variable that Ray's programs and modules name."""
