@@ -21,10 +21,10 @@ from spyhop.simulation.feed import MarketParams
 from spyhop.venues.endpoints import ClockSpec, Endpoints
 from spyhop.venuesim import server
 from spyhop.venuesim.binance.front import UsdmFront
-from spyhop.venuesim.binance.signing import ApiKey
 from spyhop.venuesim.exchange import Exchange
 from spyhop.venuesim.faults import Faults
 from spyhop.venuesim.floor import Floor
+from spyhop.venuesim.keys import ApiKey
 from spyhop.venuesim.markets import GeneratedMarket
 from spyhop.wiring.venues import budget_path
 

@@ -24,7 +24,7 @@ from websockets.sync.client import ClientConnection, connect
 from benchmarks.venue_room import ask
 from spyhop.clock import NS_PER_MS, NS_PER_S
 from spyhop.venues.endpoints import Endpoints
-from spyhop.venuesim.options import TEST_KEY
+from spyhop.venuesim.keys import TEST_KEY
 
 _SYMBOL = "BTCUSDT"
 WRONG = "not as it should be"

@@ -27,8 +27,8 @@ from spyhop.venuesim.dydx.front import DydxFront
 from spyhop.venuesim.exchange import Exchange
 from spyhop.venuesim.faults import Faults
 from spyhop.venuesim.floor import Floor
+from spyhop.venuesim.keys import TEST_KEY
 from spyhop.venuesim.markets import FollowerMarket, GeneratedMarket, dydx_instrument
-from spyhop.venuesim.options import TEST_KEY
 
 QUIET = MarketParams(orders_per_s=0.4, refreshes_per_frame=1, mark_interval_s=3.0, open_interest_interval_s=30.0)
 HISTORY_S = 7_500.0

@@ -19,11 +19,11 @@ from spyhop.storage.lake import Lake
 from spyhop.venues.endpoints import ClockSpec
 from spyhop.venuesim import faults
 from spyhop.venuesim.binance.front import SpotFront, UsdmFront
-from spyhop.venuesim.binance.signing import ApiKey
 from spyhop.venuesim.dydx.front import DydxFront
 from spyhop.venuesim.exchange import Exchange
 from spyhop.venuesim.faults import Faults
 from spyhop.venuesim.floor import Floor, Front
+from spyhop.venuesim.keys import TEST_KEY, ApiKey
 from spyhop.venuesim.markets import (
     FollowerMarket,
     GeneratedMarket,
@@ -34,8 +34,6 @@ from spyhop.venuesim.markets import (
     spot_instrument,
 )
 
-TEST_KEY = ApiKey("main", "spyhop-test-key", "spyhop-test-secret")
-"""The account that is there unless others are asked for; see `binance.front.FUNDS` for what it holds."""
 SYMBOLS = ("BTCUSDT",)
 """What is generated unless symbols are asked for."""
 LOOPBACK = "127.0.0.1"

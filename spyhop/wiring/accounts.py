@@ -37,8 +37,7 @@ from spyhop.venues.live.private import PrivateStream
 from spyhop.venues.net import sockets
 from spyhop.venues.net.https import HttpClient
 from spyhop.venues.net.limits import Limit
-from spyhop.venuesim.dydx.wallets import TEST_KEY as TEST_WALLET
-from spyhop.venuesim.options import TEST_KEY
+from spyhop.venuesim.keys import TEST_KEY, TEST_WALLET
 from spyhop.wiring.fencing import fence_of
 from spyhop.wiring.killing import KillSwitch
 from spyhop.wiring.plan import LiveSource, SessionPlan

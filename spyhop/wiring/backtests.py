@@ -35,7 +35,8 @@ from spyhop.storage.journal import SessionTapes, is_ended, read_session
 from spyhop.storage.lake import Lake
 from spyhop.wiring import nodes
 from spyhop.wiring.plan import LakeSource, RunRequest, SessionPlan, from_lake, plan_session
-from spyhop.wiring.records import NoTapes, SessionKeeper
+from spyhop.wiring.records import SessionKeeper
+from spyhop.wiring.unkept import NoTapes
 
 MODE = "backtest"
 SOURCE_FILE = "lake.json"

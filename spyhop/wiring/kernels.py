@@ -25,7 +25,7 @@ from spyhop.venues.net.transport import Frame
 from spyhop.venuesim.options import generated
 from spyhop.wiring import nodes
 from spyhop.wiring.plan import GeneratedSource, SessionPlan
-from spyhop.wiring.records import MemoryRecords, NoTapes
+from spyhop.wiring.unkept import MemoryRecords, NoTapes
 
 _SOURCES = Path(spyhop.__file__).parent
 _START_NS = 1_764_288_000_000_000_000

@@ -37,7 +37,7 @@ from spyhop.wiring.accounts import Keys, LiveDesk, desk_folder, kinds_of, routes
 from spyhop.wiring.killing import KillSwitch
 from spyhop.wiring.logs import keep_log
 from spyhop.wiring.plan import GeneratedSource, LakeSource, LiveSource, SessionPlan, span_ns
-from spyhop.wiring.records import NoTapes
+from spyhop.wiring.unkept import NoTapes
 from spyhop.wiring.venues import live_feed
 
 FIRST_EPOCH = 1

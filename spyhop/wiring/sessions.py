@@ -23,7 +23,8 @@ from spyhop.venues.desk.heard import heard
 from spyhop.wiring import nodes
 from spyhop.wiring.accounts import desk_folder
 from spyhop.wiring.plan import JournalSource, LiveSource, Pacing, SessionPlan, plan_replay
-from spyhop.wiring.records import MemoryRecords, NoTapes, SessionKeeper
+from spyhop.wiring.records import SessionKeeper
+from spyhop.wiring.unkept import MemoryRecords, NoTapes
 
 
 class SessionResult(msgspec.Struct, frozen=True):

@@ -26,7 +26,7 @@ from actors.stages import StageActor
 from spyhop.engine.vessels import Vessel
 from spyhop.errors import StateError
 from spyhop.model.control import Control, Obeyed, Word
-from spyhop.wiring.records import MemoryRecords
+from spyhop.wiring.unkept import MemoryRecords
 
 
 class Method:

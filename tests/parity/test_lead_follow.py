@@ -36,8 +36,8 @@ from spyhop.venuesim.markets import FollowerMarket, GeneratedMarket, dydx_instru
 from spyhop.venuesim.options import CALM
 from spyhop.wiring import nodes
 from spyhop.wiring.plan import JournalSource, RunRequest, SessionPlan, plan_session
-from spyhop.wiring.records import MemoryRecords, NoTapes
 from spyhop.wiring.sessions import replay, run_local
+from spyhop.wiring.unkept import MemoryRecords, NoTapes
 
 START = 1_764_288_000_000_000_000 + 12 * 60 * NS_PER_MINUTE
 SYMBOLS = ("binance-usdm:BTCUSDT", "dydx:BTC-USD")

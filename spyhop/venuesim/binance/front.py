@@ -19,7 +19,7 @@ from spyhop.venuesim.binance.messages import Frames
 from spyhop.venuesim.binance.order_desk import OrderDesk
 from spyhop.venuesim.binance.publisher import Publisher
 from spyhop.venuesim.binance.rest import Desk
-from spyhop.venuesim.binance.signing import ApiKey, Keyring
+from spyhop.venuesim.binance.signing import Keyring
 from spyhop.venuesim.binance.spot_desk import SpotDesk
 from spyhop.venuesim.binance.spot_user import SpotUser
 from spyhop.venuesim.binance.streams import Control, Route, Session, Streams
@@ -28,6 +28,7 @@ from spyhop.venuesim.binance.weights import Allowance
 from spyhop.venuesim.blotter import KEPT
 from spyhop.venuesim.connection import Connection, Manners
 from spyhop.venuesim.floor import Floor
+from spyhop.venuesim.keys import ApiKey
 from spyhop.venuesim.words import Change, Execution, Order
 
 USDM_MANNERS = Manners(ping_s=180.0, pong_s=600.0, max_messages_s=10)

@@ -13,11 +13,12 @@ from aiohttp import web
 
 from spyhop.clock import NS_PER_MS
 from spyhop.venuesim.binance.errors import UNKNOWN, BinanceError, missing
-from spyhop.venuesim.binance.signing import ApiKey, Keyring
+from spyhop.venuesim.binance.signing import Keyring
 from spyhop.venuesim.binance.weights import Allowance
 from spyhop.venuesim.blotter import KEPT
 from spyhop.venuesim.faults import Fault, FaultKind
 from spyhop.venuesim.floor import Floor
+from spyhop.venuesim.keys import ApiKey
 from spyhop.venuesim.words import Refused
 
 

@@ -7,24 +7,12 @@ import hmac
 from collections.abc import Mapping, Sequence
 from urllib.parse import unquote
 
-import msgspec
-
 from spyhop.venuesim.binance.errors import BinanceError, missing
+from spyhop.venuesim.keys import ApiKey
 
 DEFAULT_WINDOW_MS = 5_000
 MAX_WINDOW_MS = 60_000
 MAX_AHEAD_MS = 1_000
-
-
-class ApiKey(msgspec.Struct, frozen=True):
-    """A key and the secret that signs with it, both of a test account of the simulator."""
-
-    account: str
-    key: str
-    secret: str
-
-    def __repr__(self) -> str:
-        return f"ApiKey({self.account!r}, {self.key!r}, ***)"
 
 
 class Keyring:

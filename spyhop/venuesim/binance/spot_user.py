@@ -11,10 +11,11 @@ from spyhop.clock import NS_PER_MS
 from spyhop.venuesim.binance import spot_words as words
 from spyhop.venuesim.binance.errors import BinanceError
 from spyhop.venuesim.binance.grid import Grid, fixed
-from spyhop.venuesim.binance.signing import ApiKey, Keyring
+from spyhop.venuesim.binance.signing import Keyring
 from spyhop.venuesim.binance.user_stream import STREAM
 from spyhop.venuesim.connection import Connection
 from spyhop.venuesim.floor import Floor
+from spyhop.venuesim.keys import ApiKey
 from spyhop.venuesim.words import Change, Execution, Order
 
 _LIMITS = [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6_000, "count": 2}]

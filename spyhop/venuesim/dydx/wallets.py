@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from typing import Final
 
 import msgspec
@@ -12,10 +11,9 @@ from coincurve import PrivateKey
 from spyhop.venues.dydx.address import address_of
 from spyhop.venuesim.dydx import chain
 from spyhop.venuesim.dydx.transactions import Rejected
+from spyhop.venuesim.keys import TEST_WALLET
 
-TEST_KEY: Final = hashlib.sha256(b"spyhop test wallet").hexdigest()
-"""The private key of the wallet that is there unless others are asked for; worthless by construction."""
-TEST_PUBLIC_KEY: Final = PrivateKey(bytes.fromhex(TEST_KEY)).public_key.format(compressed=True)
+TEST_PUBLIC_KEY: Final = PrivateKey(bytes.fromhex(TEST_WALLET)).public_key.format(compressed=True)
 TEST_ADDRESS: Final = address_of(TEST_PUBLIC_KEY)
 
 

@@ -31,7 +31,8 @@ from spyhop.venues.net.transport import Frame, Http, Response
 from spyhop.venues.params import FeedParams
 from spyhop.venuesim import options
 from spyhop.venuesim.faults import Fault, FaultKind
-from spyhop.venuesim.options import TEST_KEY, SimOptions
+from spyhop.venuesim.keys import TEST_KEY
+from spyhop.venuesim.options import SimOptions
 from spyhop.venuesim.server import Running, serve
 
 BTC = Instrument(id=0, venue=Venue.DYDX, symbol="BTC-USD", tick_size=Decimal(1), lot_size=Decimal(1))

@@ -20,7 +20,7 @@ from spyhop.model.tape import Side, Venue
 from spyhop.venues.ccxt.trader import binance_trader
 from spyhop.venues.doctor import DoctorParams, Finding, Level, Plan, examine, liquidation_frac, passes
 from spyhop.venues.dydx.trader import dydx_trader
-from spyhop.venuesim.dydx import wallets
+from spyhop.venuesim.keys import TEST_WALLET
 
 NOW = 1_780_000_000 * 10**9
 
@@ -204,7 +204,7 @@ def test_the_simulated_chain_is_examined(simulated: Any) -> None:
     async def go() -> list[Finding]:
         async with simulated(speed=10.0) as sim:
             btc = next(one for one in sim.floor.exchange.instruments if one.symbol == "BTC-USD")
-            trader = dydx_trader(sim.endpoints.dydx, wallets.TEST_KEY, [btc], sim.clock)
+            trader = dydx_trader(sim.endpoints.dydx, TEST_WALLET, [btc], sim.clock)
             price = float(btc.to_ticks(sim.top(btc.id)[0]))
             plan = Plan(instrument=btc, price=price, lots=10, leverage=3.0, sigma_1m=0.0005)
             findings = await examine(trader, [plan], DoctorParams(), sim.clock.now_ns(), offset_ms=1.0)

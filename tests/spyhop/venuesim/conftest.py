@@ -22,10 +22,10 @@ from spyhop.clock import NS_PER_MS, NS_PER_S, Clock, WallClock
 from spyhop.model.instruments import Instrument, MarginTier
 from spyhop.model.tape import EVENT, Events, Flag, Kind, Side, Venue
 from spyhop.venuesim.binance.front import SpotFront, UsdmFront
-from spyhop.venuesim.binance.signing import ApiKey
 from spyhop.venuesim.exchange import Exchange
 from spyhop.venuesim.faults import Fault, Faults
 from spyhop.venuesim.floor import Floor
+from spyhop.venuesim.keys import ApiKey
 from spyhop.venuesim.server import Running, serve
 
 KEY = ApiKey("alice", "alice-key", "alice-secret")

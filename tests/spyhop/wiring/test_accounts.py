@@ -39,8 +39,7 @@ from spyhop.venues.desk.ports import Expiring
 from spyhop.venues.dydx import limits as dydx_limits
 from spyhop.venues.dydx.trader import DydxTrader
 from spyhop.venues.endpoints import LIVE, BinanceEndpoints, Endpoints
-from spyhop.venuesim.dydx.wallets import TEST_KEY as TEST_WALLET
-from spyhop.venuesim.options import TEST_KEY
+from spyhop.venuesim.keys import TEST_KEY, TEST_WALLET
 from spyhop.wiring import accounts
 from spyhop.wiring.accounts import (
     Keys,

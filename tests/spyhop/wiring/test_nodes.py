@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
@@ -27,8 +29,8 @@ from spyhop.storage.journal import SessionTapes, read_facts, read_tape
 from spyhop.strategies.lead import LeadParams
 from spyhop.wiring import nodes
 from spyhop.wiring.plan import RunRequest, SessionPlan, plan_replay, plan_session
-from spyhop.wiring.records import MemoryRecords, NoTapes
 from spyhop.wiring.sessions import replay, run_local
+from spyhop.wiring.unkept import MemoryRecords, NoTapes
 
 START = 1_764_288_000 * NS_PER_S
 
@@ -256,3 +258,11 @@ def test_a_session_adds_to_winners_leaves_in_parts_and_is_replayed_to_the_bit(
             lots[one.instrument] = lots.get(one.instrument, 0) + one.side * one.lots
     assert set(lots.values()) == {0}
     assert replay(result.folder).difference is None
+
+
+def test_a_stage_that_is_started_anew_loads_no_database_and_no_simulator_of_venues() -> None:
+    # each of them is a tenth of the time until it works again
+    names = "{'sqlalchemy', 'alembic', 'spyhop.venuesim.options'}"
+    code = f"import sys, spyhop.wiring.nodes; print({names} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

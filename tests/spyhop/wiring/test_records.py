@@ -17,7 +17,8 @@ from spyhop.storage.journal import read_facts
 from spyhop.wiring import nodes
 from spyhop.wiring import records as records_module
 from spyhop.wiring.plan import SessionPlan
-from spyhop.wiring.records import MemoryRecords, NoTapes, SessionKeeper, ledger_url
+from spyhop.wiring.records import SessionKeeper, ledger_url
+from spyhop.wiring.unkept import MemoryRecords, NoTapes
 
 Planned = Callable[..., SessionPlan]
 

@@ -30,8 +30,9 @@ from spyhop.storage.journal import (
 )
 from spyhop.wiring import nodes
 from spyhop.wiring.plan import SessionPlan, plan_replay
-from spyhop.wiring.records import MemoryRecords, SessionKeeper
+from spyhop.wiring.records import SessionKeeper
 from spyhop.wiring.sessions import SessionResult, pacing, replay, run_local
+from spyhop.wiring.unkept import MemoryRecords
 
 STARTED = 1_764_350_100_000_000_000
 MIDNIGHT = 1_764_288_000_000_000_000

@@ -22,6 +22,7 @@ from spyhop.venues.live.scripted import ScriptedSocket
 from spyhop.venues.net.transport import Frame
 from spyhop.venues.params import FeedParams
 from spyhop.venuesim.dydx import wallets
+from spyhop.venuesim.keys import TEST_WALLET
 
 BTC = "BTC/USDC:USDC"
 SUBJECT = f"{wallets.TEST_ADDRESS}/0"
@@ -37,7 +38,7 @@ async def listening(sim: Any, number: int = 0) -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def trading(sim: Any) -> AsyncIterator[Any]:
-    exchange = DydxOrders({"options": {"privateKey": wallets.TEST_KEY}, "clock": sim.clock})
+    exchange = DydxOrders({"options": {"privateKey": TEST_WALLET}, "clock": sim.clock})
     dydx = sim.endpoints.dydx
     exchange.urls["api"].update(indexer=dydx.indexer, nodeRpc=dydx.node_rpc, nodeRest=dydx.node_rest, ws=dydx.ws)
     exchange.enableRateLimit = False

@@ -38,6 +38,7 @@ from spyhop.venues.dydx.reports import DydxReports, Reported
 from spyhop.venues.dydx.trader import DydxTraderParams, dydx_trader
 from spyhop.venues.params import FeedParams
 from spyhop.venuesim.dydx import wallets
+from spyhop.venuesim.keys import TEST_WALLET
 
 ADDRESS = wallets.TEST_ADDRESS
 BTC = Instrument(id=3, venue=Venue.DYDX, symbol="BTC-USD", tick_size=Decimal(1), lot_size=Decimal("0.0001"))
@@ -266,7 +267,7 @@ def test_against_the_chain_every_order_comes_to_the_end_that_it_came_to(simulate
         async with simulated(speed=10.0) as sim:
             btc = next(one for one in sim.floor.exchange.instruments if one.symbol == "BTC-USD")
             params = DydxTraderParams(taker_blocks=8, maker_blocks=30)
-            trader = dydx_trader(sim.endpoints.dydx, wallets.TEST_KEY, [btc], sim.clock, params=params)
+            trader = dydx_trader(sim.endpoints.dydx, TEST_WALLET, [btc], sim.clock, params=params)
             await trader.connect()
             reports = DydxReports(trader.placements)
 

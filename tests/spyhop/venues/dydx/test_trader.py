@@ -35,6 +35,7 @@ from spyhop.venues.endpoints import LIVE
 from spyhop.venues.net.https import HttpClient
 from spyhop.venues.params import FeedParams
 from spyhop.venuesim.dydx import wallets
+from spyhop.venuesim.keys import TEST_WALLET
 
 SESSION = "s20260521_171500_000000"
 SPEED = 10.0
@@ -99,7 +100,7 @@ class Scene:
 @asynccontextmanager
 async def trading(sim: Any, **about: Any) -> AsyncIterator[DydxTrader]:
     instruments = [one for one in sim.floor.exchange.instruments if one.symbol == "BTC-USD"]
-    trader = dydx_trader(sim.endpoints.dydx, wallets.TEST_KEY, instruments, sim.clock, **about)
+    trader = dydx_trader(sim.endpoints.dydx, TEST_WALLET, instruments, sim.clock, **about)
     try:
         yield trader
     finally:
@@ -288,7 +289,7 @@ def test_what_a_key_may_do_and_what_the_venue_has_not(simulated: Any) -> None:
         assert (rights.can_trade, rights.can_withdraw, rights.is_one_way) == (True, True, True)
         assert await at.trader.hold_switch(at.number, 10.0) is False
         await at.trader.set_leverage(at.number, 3.0)
-        assert wallets.TEST_KEY not in repr(vars(at.trader))
+        assert TEST_WALLET not in repr(vars(at.trader))
 
     play(simulated, scene)
 
@@ -339,7 +340,7 @@ BTC = Instrument(id=3, venue=Venue.DYDX, symbol="BTC-USD", tick_size=Decimal(1),
 
 def historian(history: Any) -> DydxTrader:
     clock = EventClock(START_S * NS_PER_S)
-    broadcaster = Broadcaster(HttpClient(clock), LIVE.dydx, wallets.TEST_KEY, clock)
+    broadcaster = Broadcaster(HttpClient(clock), LIVE.dydx, TEST_WALLET, clock)
     trader = DydxTrader(broadcaster, history, [BTC], clock)
     trader.placements.markets = {3: Market(BTC, 0)}
     trader._tickers = {"BTC-USD": Market(BTC, 0)}

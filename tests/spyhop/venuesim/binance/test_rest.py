@@ -18,10 +18,10 @@ from spyhop.venuesim.binance.errors import BinanceError
 from spyhop.venuesim.binance.front import SpotFront, UsdmFront
 from spyhop.venuesim.binance.futures_rest import FuturesRest
 from spyhop.venuesim.binance.rest import Access, Call, Endpoint
-from spyhop.venuesim.binance.signing import ApiKey
 from spyhop.venuesim.binance.spot_desk import SpotDesk
 from spyhop.venuesim.faults import Faults
 from spyhop.venuesim.floor import Floor
+from spyhop.venuesim.keys import ApiKey
 from spyhop.venuesim.words import Refused
 
 START = 1_700_000_000 * NS_PER_S

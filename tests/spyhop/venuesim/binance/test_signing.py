@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from spyhop.venuesim.binance.errors import BinanceError
-from spyhop.venuesim.binance.signing import ApiKey, Keyring
+from spyhop.venuesim.binance.signing import Keyring
+from spyhop.venuesim.keys import ApiKey
 
 # the worked example of Binance's documentation of signed endpoints
 DOC_KEY = ApiKey(

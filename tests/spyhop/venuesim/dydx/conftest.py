@@ -25,6 +25,7 @@ from spyhop.venuesim.dydx.protobuf import Message, encode
 from spyhop.venuesim.exchange import Exchange
 from spyhop.venuesim.faults import Fault, Faults
 from spyhop.venuesim.floor import Floor
+from spyhop.venuesim.keys import TEST_WALLET
 from spyhop.venuesim.server import Running, serve
 
 START = 1_780_000_020 * NS_PER_S  # a whole minute in May 2026
@@ -145,7 +146,7 @@ class Bench:
     def __init__(self, running: Running, front: DydxFront, clock: EventClock, http: aiohttp.ClientSession) -> None:
         self.running, self.front, self.clock, self.http = running, front, clock, http
         self.floor, self.endpoints = running.floor, running.endpoints
-        self.signer = Signer(wallets.TEST_KEY, 1)
+        self.signer = Signer(TEST_WALLET, 1)
 
     @property
     def height(self) -> int:

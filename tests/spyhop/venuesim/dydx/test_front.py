@@ -18,6 +18,7 @@ from spyhop.venues.dydx.orders import DydxOrders
 from spyhop.venues.net.transport import Frame
 from spyhop.venues.params import FeedParams
 from spyhop.venuesim.dydx import chain, wallets
+from spyhop.venuesim.keys import TEST_WALLET
 
 START = 1_780_000_020 * NS_PER_S
 BTC, SHIB = "BTC/USDC:USDC", "SHIB/USDC:USDC"
@@ -32,7 +33,7 @@ def pointed(exchange: Any, sim: Any) -> Any:
 
 
 @asynccontextmanager
-async def orders(sim: Any, secret: str = wallets.TEST_KEY, **options: Any) -> AsyncIterator[Any]:
+async def orders(sim: Any, secret: str = TEST_WALLET, **options: Any) -> AsyncIterator[Any]:
     exchange = pointed(DydxOrders({"options": {"privateKey": secret, **options}, "clock": sim.clock}), sim)
     try:
         yield exchange
