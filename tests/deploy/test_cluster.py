@@ -60,7 +60,7 @@ def lab() -> Iterator[Lab]:
         yield made
     finally:
         made.end()
-        if not os.environ.get("SPYHOP_LAB_KEEP"):
+        if not os.environ.get("LAB_KEEP"):
             shutil.rmtree(made.folder)
 
 
