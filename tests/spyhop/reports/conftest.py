@@ -38,43 +38,6 @@ MakeSession = Callable[..., Session]
 
 
 @pytest.fixture
-def make_trade() -> MakeTrade:
-    def make(n: int = 0, net: float = 7.1, **changes: Any) -> TradeClosed:
-        told = TradeClosed(
-            ts=T + (n + 1) * 300 * NS_PER_S,
-            trade_id=f"WT_{n:04d}",
-            instrument=0,
-            side=Side.BUY,
-            strategy="WHALE_PUMP",
-            probability=0.78,
-            confidence=0.72,
-            intent_seq=n,
-            decision_seq=n,
-            ts_entry=T + (n + 1) * 300 * NS_PER_S - 210 * NS_PER_S,
-            ts_exit=T + (n + 1) * 300 * NS_PER_S,
-            entry_price=50_000.0,
-            exit_price=50_075.0,
-            take_profit_price=50_075.0,
-            stop_loss_price=49_950.0,
-            lots=200,
-            notional=10_000.0,
-            margin=100.0,
-            leverage=1.0,
-            exit_purpose="take_profit" if net > 0 else "stop_loss",
-            gross=net + 8.0,
-            fees=8.0,
-            funding=0.0,
-            slippage=0.5,
-            net=net,
-            max_profit_frac=0.0016,
-            max_drawdown_frac=-0.0002,
-        )
-        return msgspec.structs.replace(told, **changes)
-
-    return make
-
-
-@pytest.fixture
 def make_session() -> MakeSession:
     def make(**changes: Any) -> Session:
         told = Session(

@@ -9,15 +9,17 @@ import pytest
 from spyhop.clock import NS_PER_S
 from spyhop.model.control import Session
 from spyhop.model.entries import Entry
-from spyhop.model.orders import Fill, FundingPaid, Liquidated
+from spyhop.model.orders import Fill, FundingPaid, Liquidated, TradeClosed
 from spyhop.model.tape import Side
 from spyhop.model.verdicts import EpochBegan
 from spyhop.reports.build import build
 from spyhop.reports.model import Quality, Report, encoded
+from tests.spyhop.pairs import ended, told
 
 T = 1_764_350_100 * NS_PER_S
 MakeStory = Callable[[list[float]], list[Entry]]
 MakeSession = Callable[..., Session]
+MakeTrade = Callable[..., TradeClosed]
 
 
 def quality(symbol: str, first: float | None, last: float | None, offset: float | None = 2.0) -> Quality:
@@ -115,3 +117,40 @@ def test_restarts_currencies_and_read_off_instruments_are_noted(make_session: Ma
     assert "1 fencing epochs" in notes
     assert "several currencies" in notes
     assert "Tick and lot of BTCUSDT were read off" in notes
+
+
+def test_a_report_counts_pairs(
+    make_session: MakeSession, make_trade: MakeTrade, legs: Callable[..., tuple[TradeClosed, TradeClosed]]
+) -> None:
+    lost, won = legs(0), legs(1, lost=1.0)
+    plain = make_trade(2, -2.0)
+    said = told(*lost, ended(lost[1].ts, *lost), *won, ended(won[1].ts, *won, seq=1), plain)
+    report = build(make_session(), said)
+    assert (report.win_rate.trades, report.win_rate.wins) == (3, 1)
+    assert report.net_bps == pytest.approx([-5.0, 6.0, -2.0])
+    assert report.expectancy.mean_bps == pytest.approx(-1.0 / 3)
+    assert (report.money.net, report.money.fees) == (pytest.approx(-1.0), 40.0)
+    # 10,000, 9,995, 10,001, 9,999: no leg's 7 is a peak
+    assert [point.equity for point in report.risk.equity] == pytest.approx([1e4, 9_995.0, 10_001.0, 9_999.0])
+    assert (report.risk.max_drawdown, report.risk.worst_trade) == (pytest.approx(5.0), pytest.approx(-5.0))
+    assert report.holding.exits == {"stop_loss": 1, "take_profit": 2}
+    assert [(line.trades, line.wins, line.net) for line in report.by_symbol] == [
+        (3, 1, pytest.approx(-1.0)),
+        (0, 0, 0.0),
+    ]
+    assert "Fees of -40.0000 belong to no closed trade." in report.notes  # this story has no fills
+    # what is a leg's stays its own: 10,000 on a margin of 100, 5,000 on 400; and both legs slip
+    assert report.risk.max_margin_leverage == pytest.approx(100.0)
+    slipped = {each.name: each.net for each in report.sensitivities}["slippage + 1 bp a side"]
+    assert slipped == pytest.approx(-1.0 - 2e-4 * 40_000.0)
+
+
+def test_a_leg_has_its_own_way_to_liquidation(
+    make_session: MakeSession, legs: Callable[..., tuple[TradeClosed, TradeClosed]]
+) -> None:
+    own, other = legs()
+    thin = msgspec.structs.replace(other, margin=30.0, max_drawdown_frac=0.0)
+    distance = build(make_session(), told(own, thin, ended(other.ts, own, thin))).risk.liquidation_distance_frac
+    assert distance == build(make_session(), told(thin)).risk.liquidation_distance_frac
+    assert distance is not None
+    assert distance < (build(make_session(), told(own)).risk.liquidation_distance_frac or 0.0)

@@ -13,11 +13,13 @@ from spyhop.model.control import Session
 from spyhop.model.decisions import LEAD_FOLLOW
 from spyhop.model.entries import Entry, Recorded
 from spyhop.model.observations import Leader, LeadFeatures, Observation
+from spyhop.model.orders import TradeClosed
 from spyhop.model.verdicts import RiskState, RiskStateChanged
 from spyhop.reports.day import Told, of_day, read_day
 from spyhop.reports.day_model import Day, Group
 from spyhop.risk.comparisons import compared
 from spyhop.storage.journal import FactWriter, write_session
+from tests.spyhop import pairs
 
 T = 1_764_350_100 * NS_PER_S
 MakeSession = Callable[..., Session]
@@ -187,3 +189,23 @@ def test_sessions_are_read_from_their_folder(tmp_path: Path, make_session: MakeS
         read_day(tmp_path, 24, now=T, mode="backtest")
     with pytest.raises(MissingInput, match="there is no session in"):
         read_day(tmp_path / "none", 24, now=T)
+
+
+def test_a_day_counts_pairs_and_those_that_began_before_it_whole(
+    make_session: MakeSession, legs: Callable[..., tuple[TradeClosed, TradeClosed]]
+) -> None:
+    own, other = legs()
+    # the first leg left just before the window begins, the pair ended in it
+    end = msgspec.structs.replace(pairs.ended(other.ts, own, other), ts=own.ts + NS_PER_HOUR - 1)
+    later = legs(20, lost=1.0)
+    own_end = pairs.ended(own.ts + NS_PER_HOUR, *later, seq=20)
+    later = tuple(msgspec.structs.replace(leg, ts=own_end.ts) for leg in later)
+    story = pairs.told(own, other, end, *later, own_end)
+    (group,) = of_day([Told(make_session(), story)], 1, now=0).groups
+    for tally in (group.total, group.lead_follow):
+        assert (tally.win_rate.trades, tally.win_rate.wins) == (2, 1)
+        assert tally.money.net == pytest.approx(1.0)
+        assert tally.expectancy.mean_bps == pytest.approx(0.5)
+    (line,) = group.by_strategy
+    assert (line.name, line.trades, line.wins, line.net) == (LEAD_FOLLOW, 2, 1, pytest.approx(1.0))
+    assert [(each.trades, each.wins) for each in group.by_symbol] == [(2, 1), (0, 0)]
