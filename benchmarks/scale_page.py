@@ -119,10 +119,10 @@ def _head(num_cores: int) -> list[str]:
 
 def _measured(counts: Sequence[Count]) -> list[str]:
     rows = [
-        f"| {one.symbols} | {one.frames_per_s:.0f} | {one.total_cores:.2f} | {one.symbols / one.total_cores:.1f} | "
+        f"| {one.symbols} | {one.frames_per_s:.0f} | {one.total_cores:.2f} | {_a_core(one)} | "
         f"{one.bare_cores:.2f} | {100 * one.ray_share:.0f} % | {one.total_mb:,.0f} | "
-        f"{one.symbols / one.total_mb * 1024:.1f} | {one.lag_p50_ms:,.0f} / {one.lag_p99_ms:,.0f} ms | "
-        f"{one.lag_growth_ms:+,.0f} ms | {one.neighbours_cores:.2f} | {'yes' if one.is_saturated else 'no'} |"
+        f"{one.symbols / one.total_mb * 1024:.1f} | {_lags(one)} | "
+        f"{one.neighbours_cores:.2f} | {'yes' if one.is_saturated else 'no'} |"
         for one in counts
     ]
     full = next((one.symbols for one in counts if one.is_saturated), 0)
@@ -142,6 +142,17 @@ def _measured(counts: Sequence[Count]) -> list[str]:
         "tape and ledger; the rest of what the session on Ray takes is Ray's share. That counts as Ray's also what",
         "checkpoints and metrics of the actors cost, so it is somewhat too high.",
     ]
+
+
+def _a_core(one: Count) -> str:
+    # who does not keep up would look the thriftier the less gets done
+    return "-" if one.is_saturated else f"{one.symbols / one.total_cores:.1f}"
+
+
+def _lags(one: Count) -> str:
+    if one.lag_p50_ms < 0:
+        return "none came | -"
+    return f"{one.lag_p50_ms:,.0f} / {one.lag_p99_ms:,.0f} ms | {one.lag_growth_ms:+,.0f} ms"
 
 
 def _where(counts: Sequence[Count]) -> list[str]:
