@@ -86,7 +86,7 @@ class Conductor:
         self._spared_until: dict[str, float] = {}
         self._handles: dict[str, Any] = {}
         self._health: dict[str, Health] = {}
-        self._silent: dict[str, int] = {}
+        self._silent: set[str] = set()
         self._restarts: dict[str, int] = dict.fromkeys(self._placements, 0)
         self._is_finished = False
         self._is_draining = False
@@ -157,9 +157,9 @@ class Conductor:
         except LOST as error:
             if name not in self._silent:
                 log.warning("%s does not answer: %s", name, type(error).__name__)
-            self._silent[name] = self._silent.get(name, 0) + 1
+            self._silent.add(name)
             return
-        self._silent.pop(name, None)
+        self._silent.discard(name)
 
     def _note(self, name: str, health: Health) -> None:
         last = self._health.get(name)
@@ -234,7 +234,7 @@ class Conductor:
         """Return what is known of everyone."""
         return SystemHealth(
             list(self._health.values()),
-            list(self._silent),
+            sorted(self._silent),
             dict(self._restarts),
             self._is_draining,
             self._is_finished,

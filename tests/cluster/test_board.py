@@ -9,10 +9,11 @@ from spyhop.model import rows
 from spyhop.model.decisions import Intent
 from spyhop.model.entries import Entry, Recorded
 from spyhop.model.instruments import Instrument
-from spyhop.model.orders import Fill, FundingPaid, Liquidated, Liquidity, PairEnded, TradeClosed
+from spyhop.model.orders import Fill, FundingPaid, Liquidated, Liquidity, PairEnded
 from spyhop.model.rows import RowFlag
 from spyhop.model.tape import Side, Venue
 from spyhop.model.verdicts import Refused
+from tests.spyhop.trades import trade
 
 BTC = Instrument(id=0, venue=Venue.BINANCE_USDM, symbol="BTCUSDT", tick_size=Decimal("0.10"), lot_size=Decimal("0.001"))
 INTENT = Intent(
@@ -92,14 +93,9 @@ def test_the_row_that_ends_a_session_does_not_wipe_the_screen() -> None:
 
 def test_two_legs_count_as_one_trade_and_their_money_twice() -> None:
     seen = board()
-    leg = TradeClosed(
-        ts=1, trade_id="a", instrument=0, side=Side.BUY, strategy="LEAD_FOLLOW", probability=0.5, confidence=0.5,
-        intent_seq=3, decision_seq=0, ts_entry=0, ts_exit=1, entry_price=1.0, exit_price=1.0, take_profit_price=0.0,
-        stop_loss_price=0.0, lots=1, notional=1.0, margin=1.0, leverage=1.0, exit_purpose="take_profit", gross=2.0,
-        fees=0.0, funding=0.0, slippage=0.0, net=2.0, max_profit_frac=0.0, max_drawdown_frac=0.0, is_leg=True,
-    )  # fmt: skip
+    leg = trade(0, 2.0, ts=1, gross=2.0, is_leg=True)
     end = PairEnded(
-        ts=2, intent_seq=3, instrument=0, hedge=1, num_legs=2, notional=1.0, gross=4.0, fees=0.0, funding=0.0,
+        ts=2, intent_seq=0, instrument=0, hedge=1, num_legs=2, notional=1.0, gross=4.0, fees=0.0, funding=0.0,
         slippage=0.0, net=4.0,
     )  # fmt: skip
     never = replace(end, intent_seq=4, num_legs=0)

@@ -17,9 +17,7 @@ from spyhop.clock import NS_PER_S
 from spyhop.model.decisions import LEAD_FOLLOW
 from spyhop.model.orders import TradeClosed
 from spyhop.model.tape import Side
-
-T = 1_764_350_100 * NS_PER_S
-"""When the trades of `make_trade` begin."""
+from tests.spyhop.trades import trade
 
 MakeTrade = Callable[..., TradeClosed]
 
@@ -48,39 +46,7 @@ def dydx_protos() -> Iterator[Callable[..., dict[str, Any]]]:
 
 @pytest.fixture
 def make_trade() -> MakeTrade:
-    def make(n: int = 0, net: float = 7.1, **changes: Any) -> TradeClosed:
-        told = TradeClosed(
-            ts=T + (n + 1) * 300 * NS_PER_S,
-            trade_id=f"WT_{n:04d}",
-            instrument=0,
-            side=Side.BUY,
-            strategy="WHALE_PUMP",
-            probability=0.78,
-            confidence=0.72,
-            intent_seq=n,
-            decision_seq=n,
-            ts_entry=T + (n + 1) * 300 * NS_PER_S - 210 * NS_PER_S,
-            ts_exit=T + (n + 1) * 300 * NS_PER_S,
-            entry_price=50_000.0,
-            exit_price=50_075.0,
-            take_profit_price=50_075.0,
-            stop_loss_price=49_950.0,
-            lots=200,
-            notional=10_000.0,
-            margin=100.0,
-            leverage=1.0,
-            exit_purpose="take_profit" if net > 0 else "stop_loss",
-            gross=net + 8.0,
-            fees=8.0,
-            funding=0.0,
-            slippage=0.5,
-            net=net,
-            max_profit_frac=0.0016,
-            max_drawdown_frac=-0.0002,
-        )
-        return msgspec.structs.replace(told, **changes)
-
-    return make
+    return trade
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ from spyhop.ledger.pairs import Legs, joined
 from spyhop.model.entries import Entry
 from spyhop.model.orders import TradeClosed
 from spyhop.model.tape import Side
-from tests.spyhop.conftest import T
-from tests.spyhop.pairs import ended, told
+from tests.spyhop.trades import T, ended, told
 
 MakeTrade = Callable[..., TradeClosed]
 

@@ -14,7 +14,7 @@ from spyhop.model.tape import Side
 from spyhop.model.verdicts import EpochBegan
 from spyhop.reports.build import build
 from spyhop.reports.model import Quality, Report, encoded
-from tests.spyhop.pairs import ended, told
+from tests.spyhop.trades import ended, told
 
 T = 1_764_350_100 * NS_PER_S
 MakeStory = Callable[[list[float]], list[Entry]]

@@ -19,7 +19,7 @@ from spyhop.reports.day import Told, of_day, read_day
 from spyhop.reports.day_model import Day, Group
 from spyhop.risk.comparisons import compared
 from spyhop.storage.journal import FactWriter, write_session
-from tests.spyhop import pairs
+from tests.spyhop import trades
 
 T = 1_764_350_100 * NS_PER_S
 MakeSession = Callable[..., Session]
@@ -196,11 +196,11 @@ def test_a_day_counts_pairs_and_those_that_began_before_it_whole(
 ) -> None:
     own, other = legs()
     # the first leg left just before the window begins, the pair ended in it
-    end = msgspec.structs.replace(pairs.ended(other.ts, own, other), ts=own.ts + NS_PER_HOUR - 1)
+    end = msgspec.structs.replace(trades.ended(other.ts, own, other), ts=own.ts + NS_PER_HOUR - 1)
     later = legs(20, lost=1.0)
-    own_end = pairs.ended(own.ts + NS_PER_HOUR, *later, seq=20)
+    own_end = trades.ended(own.ts + NS_PER_HOUR, *later, seq=20)
     later = tuple(msgspec.structs.replace(leg, ts=own_end.ts) for leg in later)
-    story = pairs.told(own, other, end, *later, own_end)
+    story = trades.told(own, other, end, *later, own_end)
     (group,) = of_day([Told(make_session(), story)], 1, now=0).groups
     for tally in (group.total, group.lead_follow):
         assert (tally.win_rate.trades, tally.win_rate.wins) == (2, 1)

@@ -13,11 +13,12 @@ from spyhop.model.control import Session
 from spyhop.model.decisions import Intent
 from spyhop.model.entries import Entry
 from spyhop.model.instruments import Instrument
-from spyhop.model.orders import PairEnded, TradeClosed
+from spyhop.model.orders import PairEnded
 from spyhop.model.tape import Side, Venue
 from spyhop.model.verdicts import Approved, Refused
 from spyhop.storage.database import Ledger, sqlite_url
 from spyhop.storage.exports import export_risk_files, pnl_lines, risk_state
+from tests.spyhop.trades import trade
 
 DAY = 1_764_288_000 * NS_PER_S  # 2025-11-28T00:00:00Z
 
@@ -78,37 +79,7 @@ def refused(seq: int, ts: int) -> Entry:
 
 
 def closed(seq: int, ts: int, net: float, *, is_leg: bool = False) -> Entry:
-    trade = TradeClosed(
-        ts=ts,
-        trade_id=f"t{seq}",
-        instrument=0,
-        side=Side.BUY,
-        strategy="WHALE_DUMP",
-        probability=0.5,
-        confidence=0.5,
-        intent_seq=0,
-        decision_seq=0,
-        ts_entry=ts - NS_PER_S,
-        ts_exit=ts,
-        entry_price=1.0,
-        exit_price=1.0,
-        take_profit_price=1.0,
-        stop_loss_price=1.0,
-        lots=1,
-        notional=1.0,
-        margin=1.0,
-        leverage=1.0,
-        exit_purpose="stop_loss",
-        gross=net,
-        fees=0.0,
-        funding=0.0,
-        slippage=0.0,
-        net=net,
-        max_profit_frac=0.0,
-        max_drawdown_frac=0.0,
-        is_leg=is_leg,
-    )
-    return Entry(ts, "order", seq, trade)
+    return Entry(ts, "order", seq, trade(seq, net, ts=ts, ts_exit=ts, intent_seq=0, is_leg=is_leg))
 
 
 @pytest.fixture
